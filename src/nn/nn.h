@@ -1,0 +1,38 @@
+/*
+ * Layers as graph builders. A builder context ties a graph, a weight set (slot) and the current name prefix
+ * together: asking for a layer declares its parameters on first use and finds them afterwards, so that one description of a
+ * model serves to declare, initialise, check, load, save and run it.
+ */
+#ifndef ONS_NN_NN_H
+#define ONS_NN_NN_H
+
+#include "graph/graph.h"
+#include "weights/weights.h"
+
+typedef struct ons_nn {
+    ons_graph *g;
+    ons_params *params;
+    int slot;            /* of `params` in the plan */
+    bool trainable;      /* leaves of this context */
+    char prefix[256];    /* "down_blocks.0.resnets.1", no trailing dot */
+} ons_nn;
+
+void ons_nn_init(ons_nn *nn, ons_graph *g, ons_params *params, int slot, bool trainable);
+/* Child scope: names below get the extra prefix; also pushed as the graph's layer path. Returns a copy to build with. */
+ons_nn ons_nn_enter(const ons_nn *nn, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void ons_nn_leave(const ons_nn *child); /* pops the graph's path */
+
+/* A raw parameter leaf under the prefix. */
+ons_value *ons_nn_param(const ons_nn *nn, const char *name, ons_param_kind kind, const ons_shape *shape,
+                        ons_init_kind init, double init_scale);
+
+/* x [N, H, W, in] -> [N, H', W', out]; PyTorch's default initialisation. residual may be NULL. */
+ons_value *ons_nn_conv(const ons_nn *nn, ons_value *x, const char *name, int64_t out, int kernel, int stride, int pad,
+                       bool bias, ons_value *residual);
+/* x [..., in] -> [..., out]. file_conv: the file stores it as [out, in, 1, 1]. */
+ons_value *ons_nn_linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual);
+ons_value *ons_nn_group_norm(const ons_nn *nn, ons_value *x, const char *name, int n_groups, double eps,
+                             ons_activation act);
+ons_value *ons_nn_layer_norm(const ons_nn *nn, ons_value *x, const char *name, double eps);
+
+#endif
