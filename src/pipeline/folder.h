@@ -1,0 +1,46 @@
+/*
+ * A pipeline folder in the diffusers layout: model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/, plus onestep.json.
+ * The weights are loaded to f32 sets; plans are made by who runs them.
+ */
+#ifndef ONS_PIPELINE_FOLDER_H
+#define ONS_PIPELINE_FOLDER_H
+
+#include "diffusion/schedule.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+/* onestep.json: what diffusers has no place for. Absent file: defaults (20 steps, guidance 7.5, ddim). */
+typedef struct ons_card {
+    int steps;               /* default number of steps */
+    double guidance;         /* default guidance scale; 1 is off */
+    char sampler[32];        /* "ddim"; a one-step student: "lcm" */
+    int timestep;            /* conditioning timestep of a one-step student; -1: not a student */
+    char kind[32];           /* "teacher", "student" */
+    char method[32];         /* "dmd", ... for students */
+    double train_seconds, train_joules; /* spent to make it (pairs included for a student); joules -1: unknown */
+    char energy_source[64];
+    struct json_t *made;     /* free-form record of how it was made (recipe); owned; may be NULL */
+} ons_card;
+
+typedef struct ons_model {
+    char *path;
+    ons_unet_config unet_config;
+    ons_vae_config vae_config;
+    ons_clip_config clip_config;
+    ons_params *unet, *vae, *clip; /* owned */
+    ons_tokenizer *tokenizer;      /* owned */
+    ons_schedule schedule;
+    ons_card card;
+} ons_model;
+
+onestep_status ons_model_open(const char *folder, ons_model **out) ONESTEP_CHECK;
+void ons_model_close(ons_model **m);
+/*
+ * Writes the whole folder (each file atomically, model_index.json last) with weights as `dtype` (F32, F16, BF16). A student's scheduler becomes LCMScheduler.
+ * A README.md (model card) gives the diffusers call.
+ */
+onestep_status ons_model_save(const ons_model *m, const char *folder, ons_dtype dtype) ONESTEP_CHECK;
+onestep_status ons_card_load(const char *path, ons_card *out) ONESTEP_CHECK; /* defaults when the file is absent */
+onestep_status ons_card_save(const ons_card *c, const char *path) ONESTEP_CHECK;
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * Running a pipeline: prompts and noise in, latents and pixels out. One runner holds the plans of one (model, batch, size);
+ * used by generate, pairs, eval, compare and the sample sheets of training.
+ */
+#ifndef ONS_PIPELINE_GENERATE_H
+#define ONS_PIPELINE_GENERATE_H
+
+#include "backend/backend.h"
+#include "pipeline/folder.h"
+
+typedef struct ons_runner ons_runner;
+
+typedef struct ons_runner_options {
+    int batch;            /* pictures per run, >= 1 */
+    int width, height;    /* pixels; 0: the model's own */
+    int n_threads;        /* 0: physical cores */
+    ons_dtype precision;  /* F32 or BF16 */
+    const ons_backend *backend; /* NULL: cpu */
+    bool no_decoder;      /* latents only (pairs) */
+} ons_runner_options;
+
+typedef struct ons_run_settings {
+    int steps;             /* 0: the card's */
+    const int *timesteps;  /* NULL: the sampler's or the card's; else [steps] */
+    double guidance;       /* < 0: the card's; 0 and 1: off */
+    const char *sampler;   /* NULL: the card's */
+} ons_run_settings;
+
+/* `m` must outlive the runner. BAD_ARGUMENT names the sizes that the model can do. */
+onestep_status ons_runner_create(ons_model *m, const ons_runner_options *o, ons_runner **out) ONESTEP_CHECK;
+void ons_runner_destroy(ons_runner **r);
+int ons_runner_latent_size(const ons_runner *r);   /* floats per picture */
+void ons_runner_latent_shape(const ons_runner *r, int64_t *h, int64_t *w, int64_t *c);
+
+/* Standard normal noise of one picture in the engine's order [h, w, c] for (seed); torch: torch.randn(1, c, h, w) with manual_seed(seed). */
+typedef enum ons_noise_kind { ONS_NOISE_PHILOX, ONS_NOISE_TORCH } ons_noise_kind;
+void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w, int64_t c, float *dst);
+
+/*
+ * Runs n <= batch pictures. prompts/negatives [n] (negatives NULL: empty), noise [n, latent_size], seeds [n] for the fresh noise of stochastic samplers (may be NULL),
+ * latents [n, latent_size] out (scaled, as the UNet sees them; may be NULL), rgb [n, H, W, 3] out 8-bit (may be NULL).
+ */
+onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
+                              const char *const *negatives, const float *noise, const uint64_t *seeds, float *latents,
+                              uint8_t *rgb) ONESTEP_CHECK;
+/* Decodes latents that came from elsewhere. */
+onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb) ONESTEP_CHECK;
+/* Seconds and network evaluations of the last run: text, unet, decoder. */
+typedef struct ons_run_stats { double text_s, unet_s, decoder_s, total_s; int n_evaluations; double flops; } ons_run_stats;
+ons_run_stats ons_runner_stats(const ons_runner *r);
+size_t ons_runner_peak_bytes(const ons_runner *r);
+
+#endif
