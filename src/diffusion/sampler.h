@@ -1,6 +1,7 @@
 /*
- * Samplers: one file each, one row in the table. A sampler owns the state x of one run over n pictures; the caller evaluates the
- * network. Loop:  begin;  while (next(&t, input)) { eps = net(input, t) (guided); step(eps); }  result in x (scaled latent).
+ * Samplers: one file each, one row in the table. A sampler owns the state x of one run over n pictures; the
+ * caller evaluates the network. Loop:  begin;  while (next(&t, input)) { eps = net(input, t) (guided);
+ * step(eps); }  result in x (scaled latent).
  */
 #ifndef ONS_DIFFUSION_SAMPLER_H
 #define ONS_DIFFUSION_SAMPLER_H
@@ -9,23 +10,27 @@
 
 typedef struct ons_sampler ons_sampler;
 
-/* Draws n_values standard normals of fresh noise for stochastic samplers (picture by picture order as the caller lays out x). */
+/* Draws n_values standard normals of fresh noise for stochastic samplers (picture by picture order as the
+ * caller lays out x). */
 typedef void (*ons_noise_fn)(void *user, float *dst, size_t n);
 
-bool ons_sampler_known(const char *name);   /* "ddim", "euler", "dpm++2m", "lcm", ... */
-const char *ons_sampler_names(void);        /* "ddim, euler, dpm++2m, lcm" */
+bool ons_sampler_known(const char *name); /* "ddim", "euler", "dpm++2m", "lcm", ... */
+const char *ons_sampler_names(void);      /* "ddim, euler, dpm++2m, lcm" */
 
 /*
- * timesteps: n_steps descending, NULL: the sampler's own for n_steps (lcm: its grid, one step: 999). size: values in x.
- * noise_fn may be NULL for deterministic samplers. State and history are allocated here; nothing later.
+ * timesteps: n_steps descending, NULL: the sampler's own for n_steps (lcm: its grid, one step: 999). size:
+ * values in x. noise_fn may be NULL for deterministic samplers. State and history are allocated here; nothing
+ * later.
  */
-onestep_status ons_sampler_create(const char *name, const ons_schedule *s, int n_steps, const int *timesteps, size_t size,
-                                  ons_noise_fn noise_fn, void *user, ons_sampler **out) ONESTEP_CHECK;
+onestep_status ons_sampler_create(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
+                                  size_t size, ons_noise_fn noise_fn, void *user,
+                                  ons_sampler **out) ONESTEP_CHECK;
 void ons_sampler_destroy(ons_sampler **s);
 void ons_sampler_begin(ons_sampler *s, const float *unit_noise); /* x = initial state from N(0, I) noise */
 bool ons_sampler_next(ons_sampler *s, int *t, float *net_input); /* false: finished */
-void ons_sampler_step(ons_sampler *s, const float *net_output);  /* network output in the schedule's prediction type */
-const float *ons_sampler_result(const ons_sampler *s);           /* x0 latent, [size] */
+void ons_sampler_step(ons_sampler *s,
+                      const float *net_output);        /* network output in the schedule's prediction type */
+const float *ons_sampler_result(const ons_sampler *s); /* x0 latent, [size] */
 int ons_sampler_n_evaluations(const ons_sampler *s);
 
 #endif

@@ -23,7 +23,8 @@ typedef struct ons_schedule {
 } ons_schedule;
 
 void ons_schedule_init_sd(ons_schedule *s); /* scaled linear 0.00085..0.012, epsilon, leading, offset 1, DDIM */
-/* scheduler_config.json; betas of linear and scaled_linear (and trained_betas), unknown classes are UNSUPPORTED with the list of known ones. */
+/* scheduler_config.json; betas of linear and scaled_linear (and trained_betas), unknown classes are UNSUPPORTED
+ * with the list of known ones. */
 onestep_status ons_schedule_load(const char *path, ons_schedule *out) ONESTEP_CHECK;
 onestep_status ons_schedule_save(const ons_schedule *s, const char *path) ONESTEP_CHECK;
 

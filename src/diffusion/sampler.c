@@ -1,0 +1,159 @@
+/*
+ * The table of samplers, and the loop around one step. A sampler reduces to at most four functions over the
+ * state x; whatever needs network outputs in another form goes through the linear map of ons_estimate_of, so
+ * that epsilon, v and sample prediction need no cases elsewhere.
+ */
+#include "diffusion/sampler_impl.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+
+static const ons_sampler_kind *const kinds[] = {&ons_sampler_ddim, &ons_sampler_euler, &ons_sampler_dpmpp_2m,
+                                                &ons_sampler_lcm};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+static const ons_sampler_kind *find_kind(const char *name)
+{
+    for (int i = 0; i < N_KINDS; i++)
+        if (strcmp(kinds[i]->name, name) == 0)
+            return kinds[i];
+    return NULL;
+}
+
+bool ons_sampler_known(const char *name)
+{
+    return find_kind(name) != NULL;
+}
+
+const char *ons_sampler_names(void)
+{
+    return "ddim, euler, dpm++2m, lcm";
+}
+
+ons_estimate ons_estimate_of(ons_prediction prediction, double a, double s)
+{
+    switch (prediction) {
+    case ONS_PREDICT_V:
+        return (ons_estimate){.mu_x = a, .mu_out = -s, .eps_x = s, .eps_out = a};
+    case ONS_PREDICT_SAMPLE:
+        return (ons_estimate){.mu_x = 0, .mu_out = 1, .eps_x = 1 / s, .eps_out = -a / s};
+    case ONS_PREDICT_EPSILON:
+        break;
+    }
+    return (ons_estimate){.mu_x = 1 / a, .mu_out = -s / a, .eps_x = 0, .eps_out = 1};
+}
+
+void ons_sampler_begin_unit(ons_sampler *s, const float *noise)
+{
+    memcpy(s->x, noise, s->size * sizeof *noise);
+}
+
+void ons_sampler_input_plain(const ons_sampler *s, float *net_input)
+{
+    memcpy(net_input, s->x, s->size * sizeof *net_input);
+}
+
+static onestep_status choose_timesteps(ons_sampler *s, const int *timesteps)
+{
+    if (timesteps) {
+        onestep_status st = ons_steps_check(s->n_steps, s->schedule.n);
+
+        if (st == ONESTEP_OK)
+            st = ons_timesteps_check(&s->schedule, s->n_steps, timesteps);
+        if (st == ONESTEP_OK)
+            memcpy(s->timesteps, timesteps, (size_t)s->n_steps * sizeof *timesteps);
+        s->custom = true;
+        return st;
+    }
+    return (s->kind->timesteps ? s->kind->timesteps : ons_schedule_timesteps)(&s->schedule, s->n_steps,
+                                                                              s->timesteps);
+}
+
+static onestep_status allocate_state(ons_sampler *s)
+{
+    uint64_t bytes = 0;
+
+    if (!ons_mul_u64(s->size, sizeof(float), &bytes) || bytes > SIZE_MAX)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: a state of %zu numbers does not fit in memory", s->kind->name,
+                        s->size);
+    s->x = ons_calloc(s->size, sizeof(float));
+    s->history = ons_calloc(s->size, sizeof(float) * (size_t)(s->kind->n_history ? s->kind->n_history : 1));
+    if (!s->x || !s->history)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a state of %zu numbers", s->kind->name, s->size);
+    return ONESTEP_OK;
+}
+
+onestep_status ons_sampler_create(const char *name, const ons_schedule *schedule, int n_steps,
+                                  const int *timesteps, size_t size, ons_noise_fn noise_fn, void *user,
+                                  ons_sampler **out)
+{
+    const ons_sampler_kind *kind = find_kind(name);
+    ons_sampler *s = NULL;
+    onestep_status st;
+
+    *out = NULL;
+    if (!kind)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "sampler \"%s\" is not known; there are %s", name,
+                        ons_sampler_names());
+    if (kind->stochastic && n_steps > 1 && !noise_fn)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "sampler %s draws noise between steps: it needs seeds", name);
+    s = ons_calloc(1, sizeof *s);
+    if (!s)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for sampler %s", name);
+    s->kind = kind;
+    s->schedule = *schedule;
+    s->n_steps = n_steps;
+    s->size = size;
+    s->noise_fn = noise_fn;
+    s->user = user;
+    ONS_TRY(choose_timesteps(s, timesteps));
+    ONS_TRY(allocate_state(s));
+    *out = s;
+    return ONESTEP_OK;
+fail:
+    ons_sampler_destroy(&s);
+    return st;
+}
+
+void ons_sampler_destroy(ons_sampler **s)
+{
+    if (!s || !*s)
+        return;
+    ons_free((*s)->x);
+    ons_free((*s)->history);
+    ons_free(*s);
+    *s = NULL;
+}
+
+void ons_sampler_begin(ons_sampler *s, const float *unit_noise)
+{
+    s->index = 0;
+    s->kind->begin(s, unit_noise);
+}
+
+bool ons_sampler_next(ons_sampler *s, int *t, float *net_input)
+{
+    if (s->index >= s->n_steps)
+        return false;
+    *t = ons_sampler_t(s);
+    s->kind->input(s, net_input);
+    return true;
+}
+
+void ons_sampler_step(ons_sampler *s, const float *net_output)
+{
+    s->kind->step(s, net_output);
+    s->index++;
+}
+
+const float *ons_sampler_result(const ons_sampler *s)
+{
+    return s->x;
+}
+
+int ons_sampler_n_evaluations(const ons_sampler *s)
+{
+    return s->n_steps;
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Writes tests/diffusion/sampler_vectors.json: runs of diffusers' schedulers over an analytic "network".
+
+The network is  out_i = 0.6 x_i + 0.3 cos(0.01 t + i),  the starting noise  z_i = sin(1 + 1.7 i),  and the fresh noise of
+step k  e_i = cos(0.37 (i + 16 k)), so that the test needs no weights. Development only: needs torch and diffusers.
+Usage: make_sampler_vectors.py [OUTPUT]
+"""
+import json
+import math
+import pathlib
+import sys
+
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, LCMScheduler
+from diffusers.schedulers import scheduling_lcm
+
+SIZE = 16
+SCHEDULERS = {
+    "ddim": (DDIMScheduler, {"clip_sample": False}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "dpm++2m": (DPMSolverMultistepScheduler, {}),
+    "lcm": (LCMScheduler, {"clip_sample": False}),
+}
+
+
+def row(f):
+    return torch.tensor([f(i) for i in range(SIZE)], dtype=torch.float32)
+
+
+def network(x, t):
+    return 0.6 * x + 0.3 * row(lambda i: math.cos(0.01 * t + i))
+
+
+def run(sampler, steps, prediction="epsilon", spacing="leading", timesteps=None, to_one=False, zero_snr=False):
+    cls, extra = SCHEDULERS[sampler]
+    config = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction,
+                  timestep_spacing=spacing, steps_offset=1 if spacing == "leading" else 0, **extra)
+    if sampler in ("ddim", "lcm"):
+        config["set_alpha_to_one"] = to_one
+    if zero_snr:
+        config["rescale_betas_zero_snr"] = True
+    scheduler = cls(**config)
+    if sampler == "ddim" and timesteps:
+        raise SystemExit("DDIMScheduler takes no timesteps")
+    if timesteps:
+        scheduler.set_timesteps(timesteps=timesteps)
+    else:
+        scheduler.set_timesteps(steps)
+    draws = [0]
+
+    def fresh_noise(shape, **_):
+        k = draws[0]
+        draws[0] += 1
+        return row(lambda i: math.cos(0.37 * (i + SIZE * k)))
+
+    scheduling_lcm.randn_tensor = fresh_noise
+    x = row(lambda i: math.sin(1 + 1.7 * i)) * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        seen = scheduler.scale_model_input(x, t)
+        x = scheduler.step(network(seen, float(t)), t, x).prev_sample
+    return dict(sampler=sampler, steps=steps, prediction=prediction, spacing=spacing, offset=config["steps_offset"],
+                to_one=to_one, zero_snr=zero_snr, custom=bool(timesteps),
+                timesteps=[int(t) for t in scheduler.timesteps], result=[float(v) for v in x])
+
+
+def cases():
+    for steps in (1, 4, 7, 50):
+        yield run("ddim", steps)
+        yield run("ddim", steps, spacing="trailing", to_one=True)
+        yield run("dpm++2m", steps)
+        yield run("dpm++2m", steps, spacing="trailing")
+        yield run("dpm++2m", steps, spacing="linspace")
+        yield run("euler", steps)
+        yield run("euler", steps, spacing="trailing")
+        yield run("lcm", steps)
+    yield run("ddim", 6, spacing="linspace")
+    for sampler in SCHEDULERS:
+        yield run(sampler, 5, prediction="v_prediction", spacing="trailing")
+        if sampler != "euler":
+            yield run(sampler, 5, prediction="sample", spacing="trailing")
+    yield run("ddim", 6, prediction="v_prediction", spacing="trailing", zero_snr=True)
+    yield run("euler", 4, spacing="linspace", timesteps=[999, 666, 333, 0])
+    yield run("lcm", 4, timesteps=[999, 749, 499, 249])
+    yield run("lcm", 1, timesteps=[399])
+    yield run("lcm", 1, prediction="v_prediction", timesteps=[399])
+    yield run("lcm", 1, timesteps=[2])
+
+
+def main():
+    default = pathlib.Path(__file__).resolve().parent.parent / "diffusion" / "sampler_vectors.json"
+    lines = ",\n".join(json.dumps(c) for c in cases())
+    pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else default).write_text("[\n" + lines + "\n]\n")
+
+
+main()
