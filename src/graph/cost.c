@@ -1,0 +1,67 @@
+/*
+ * What a node costs: floating-point operations that the model needs (2 per multiply-add of products and
+ * attention, padding taps included, recomputation excluded) and bytes that must move at least once.
+ */
+#include "graph/graph_private.h"
+
+static double conv_flops(const ons_node *n, const ons_shape *y, int64_t in_channels)
+{
+    return 2.0 * (double)ons_shape_count(y) * (double)(n->attrs.conv.kh * n->attrs.conv.kw * in_channels);
+}
+
+static double matmul_flops(const ons_node *n)
+{
+    const ons_shape *a = &n->in[0]->shape;
+
+    return 2.0 * (double)ons_shape_count(&n->out[0]->shape) *
+           (double)a->d[a->n - (n->attrs.matmul.trans_a ? 2 : 1)];
+}
+
+/* `products` of [Tq, C/heads] x [C/heads, Tk] per head; half of the scores exist under a causal mask. */
+static double attention_flops(const ons_node *n, int products)
+{
+    const ons_shape *q = &n->in[0]->shape, *k = &n->in[1]->shape;
+    double scores = (double)q->d[1] * (double)k->d[1];
+
+    if (n->attrs.attention.causal)
+        scores = 0.5 * (double)q->d[1] * (double)(q->d[1] + 1);
+    return 2.0 * products * (double)q->d[0] * scores * (double)q->d[2];
+}
+
+double ons_node_flops(const ons_node *n)
+{
+    switch (n->op) {
+    case ONS_OP_CONV2D:
+        return conv_flops(n, &n->out[0]->shape, n->in[0]->shape.d[3]);
+    case ONS_OP_CONV2D_GRAD_X:
+        return conv_flops(n, &n->in[0]->shape, n->out[0]->shape.d[3]);
+    case ONS_OP_CONV2D_GRAD_W:
+        return conv_flops(n, &n->in[1]->shape, n->in[0]->shape.d[3]);
+    case ONS_OP_MATMUL:
+        return matmul_flops(n);
+    case ONS_OP_ATTENTION:
+        return attention_flops(n, 2); /* q k^T, p v */
+    case ONS_OP_ATTENTION_GRAD:
+        return attention_flops(n, 4); /* dv, dp, dq, dk */
+    default:
+        return 0;
+    }
+}
+
+size_t ons_value_bytes(const ons_value *v)
+{
+    return (size_t)ons_shape_count(&v->shape) * ons_dtype_size(v->dtype);
+}
+
+double ons_node_bytes(const ons_node *n)
+{
+    double sum = 0;
+
+    if (n->n_in == 0 || n->op == ONS_OP_RESHAPE || n->op == ONS_OP_STOP_GRADIENT)
+        return 0;
+    for (int i = 0; i < n->n_in; i++)
+        sum += (double)ons_value_bytes(n->in[i]);
+    for (int i = 0; i < n->n_out; i++)
+        sum += (double)ons_value_bytes(n->out[i]);
+    return sum;
+}

@@ -1,0 +1,64 @@
+/* The graph's own storage, for the files of this layer only. */
+#ifndef ONS_GRAPH_GRAPH_PRIVATE_H
+#define ONS_GRAPH_GRAPH_PRIVATE_H
+
+#include "base/memory.h"
+#include "graph/rules.h"
+
+enum { ONS_MAX_SCOPES = 32 };
+
+struct ons_graph {
+    ons_arena *arena;   /* nodes, values, names and constants */
+    ons_node **nodes;   /* [n_nodes], topological order */
+    ons_value **values; /* [n_values], by id */
+    ons_output *outputs;
+    int n_nodes, n_values, n_outputs;
+    int nodes_room, values_room, outputs_room;
+    const char *scopes[ONS_MAX_SCOPES]; /* full paths */
+    int n_scopes;
+    onestep_status status; /* of the first error */
+    char message[ONS_MESSAGE_SIZE];
+    ons_node dummy_node; /* what builders return on a failed graph */
+    ons_value dummy;
+};
+
+/* Current layer path, "" outside every scope. */
+const char *ons_graph_layer(const ons_graph *g);
+/* Records a failure other than a wrong argument; the first error stays. */
+ons_value *ons_graph_no_memory(ons_graph *g);
+
+/* Appends a node with described outputs; NULL (and a failed graph) when there is no memory. */
+ons_node *ons_node_append(ons_graph *g, ons_op op, ons_value *const *in, int n_in, const ons_attrs *attrs,
+                          const ons_shape *shapes, const ons_dtype *dtypes);
+
+/* Copies constant data into the graph, 64-byte aligned; data may be NULL (zeros). NULL: no memory. */
+void *ons_graph_store(ons_graph *g, const void *data, size_t size_bytes);
+
+/* Drops the nodes whose keep[position] is false and numbers nodes and values densely again. */
+void ons_graph_compact(ons_graph *g, const bool *keep);
+/* Replaces value v by map[v->id] (NULL: stays) in every input and output. */
+void ons_graph_replace(ons_graph *g, ons_value *const *map);
+/* Uses of each value by nodes and graph outputs; n_uses is [n_values], zeroed by the caller. */
+void ons_graph_count_uses(const ons_graph *g, int *n_uses);
+
+/* The attributes that matter for an operator, as named numbers. Returns how many (at most ONS_MAX_ATTRS). */
+typedef struct ons_attr {
+    const char *key;
+    double value;
+} ons_attr;
+enum { ONS_MAX_ATTRS = 12 };
+int ons_node_attrs(const ons_node *n, ons_attr *list);
+
+size_t ons_value_bytes(const ons_value *v);
+uint64_t ons_hash_bytes(uint64_t h, const void *data,
+                        size_t size_bytes); /* FNV-1a; start with ONS_HASH_START */
+#define ONS_HASH_START UINT64_C(0xcbf29ce484222325)
+
+/* The passes; each leaves a graph that ons_graph_verify accepts. */
+onestep_status ons_pass_dead_code(ons_graph *g) ONESTEP_CHECK;
+onestep_status ons_pass_cse(ons_graph *g) ONESTEP_CHECK;
+onestep_status ons_pass_fuse_residual(ons_graph *g) ONESTEP_CHECK;
+onestep_status ons_pass_fold_constants(ons_graph *g) ONESTEP_CHECK;
+onestep_status ons_pass_precision(ons_graph *g) ONESTEP_CHECK;
+
+#endif
