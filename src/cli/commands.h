@@ -1,0 +1,26 @@
+/* What the commands share: the group of common options, and the way from a status to an exit code. One command
+ * per cmd_*.c. */
+#ifndef ONS_CLI_COMMANDS_H
+#define ONS_CLI_COMMANDS_H
+
+#include "cli/options.h"
+#include "tensor/tensor.h"
+
+extern const cli_command cli_cmd_generate, cli_cmd_info, cli_cmd_dataset;
+
+/* Threads and verbosity; every command that computes has them. */
+typedef struct cli_common {
+    int n_threads; /* 0: physical cores */
+    int type;      /* 0: auto, 1: f32, 2: bf16 */
+    bool verbose, quiet;
+} cli_common;
+extern const cli_option cli_common_options[];
+
+/* Sets the log level and catches Ctrl-C. To be called first by a command that has the common group. */
+void cli_apply_common(const cli_common *c);
+/* The precision to compute in: what was asked for, or what the CPU does natively. */
+ons_dtype cli_precision(const cli_common *c);
+/* Prints the message of a failure and turns the status into an exit code. */
+int cli_finish(onestep_status st);
+
+#endif

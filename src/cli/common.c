@@ -1,0 +1,44 @@
+/* Options and endings that commands share. */
+#include "cli/commands.h"
+
+#include "backend/backend.h"
+#include "base/log.h"
+#include "base/system.h"
+
+const cli_option cli_common_options[] = {
+    {'t', "threads", CLI_INT, offsetof(cli_common, n_threads), .max = 1024,
+     .help = "compute threads; 0: one per physical core", .preset = "0"},
+    {0, "type", CLI_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16", .preset = "auto",
+     .help = "arithmetic; auto: the faster one that the CPU has natively"},
+    {'v', "verbose", CLI_FLAG, offsetof(cli_common, verbose), .help = "say more: times, memory, model"},
+    {'q', "quiet", CLI_FLAG, offsetof(cli_common, quiet), .help = "errors only"},
+    {0},
+};
+
+void cli_apply_common(const cli_common *c)
+{
+    ons_log_set_level(c->quiet ? ONS_LOG_QUIET : c->verbose ? ONS_LOG_VERBOSE : ONS_LOG_INFO);
+    ons_catch_interrupts();
+}
+
+ons_dtype cli_precision(const cli_common *c)
+{
+    if (c->type == 0)
+        return ons_backend_cpu.native_precision();
+    return c->type == 2 ? ONS_BF16 : ONS_F32;
+}
+
+int cli_finish(onestep_status st)
+{
+    if (st == ONESTEP_OK)
+        return CLI_DONE;
+    fprintf(stderr, "onestep: %s\n", st == ONESTEP_INTERRUPTED ? "interrupted" : onestep_error_text());
+    switch (st) {
+    case ONESTEP_INTERRUPTED:
+        return CLI_INTERRUPTED;
+    case ONESTEP_BAD_ARGUMENT:
+        return CLI_USAGE;
+    default:
+        return CLI_FAILED;
+    }
+}

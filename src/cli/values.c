@@ -1,0 +1,167 @@
+/* Text of an argument -> the value of an option, with the reason when it does not fit. One small reader per
+ * type. */
+#include "cli/options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef bool (*value_reader)(const cli_option *o, void *dst, const char *text, char *why, size_t size);
+
+static bool in_range(const cli_option *o, double v, char *why, size_t size)
+{
+    if ((o->min == 0 && o->max == 0) || (v >= o->min && v <= o->max))
+        return true;
+    snprintf(why, size, "must lie between %.10g and %.10g", o->min, o->max);
+    return false;
+}
+
+static bool read_long(const char *text, char end_at, long *v, const char **rest)
+{
+    char *end;
+
+    errno = 0;
+    *v = strtol(text, &end, 10);
+    *rest = end;
+    return end != text && errno == 0 && (*end == 0 || *end == end_at) && *v >= INT_MIN && *v <= INT_MAX;
+}
+
+static bool read_flag(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    (void)o;
+    (void)text;
+    (void)why;
+    (void)size;
+    *(bool *)dst = true;
+    return true;
+}
+
+static bool read_int(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    const char *rest;
+    long v;
+
+    if (!read_long(text, 0, &v, &rest)) {
+        snprintf(why, size, "a whole number is expected");
+        return false;
+    }
+    *(int *)dst = (int)v;
+    return in_range(o, (double)v, why, size);
+}
+
+static bool read_u64(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    unsigned long long v;
+    char *end;
+
+    (void)o;
+    errno = 0;
+    v = strtoull(text, &end, 10);
+    if (end == text || *end || errno || strchr(text, '-')) {
+        snprintf(why, size, "a number from 0 to 18446744073709551615 is expected");
+        return false;
+    }
+    *(uint64_t *)dst = v;
+    return true;
+}
+
+static bool read_seed(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    cli_seed *seed = dst;
+
+    seed->random = strcmp(text, "-1") == 0;
+    return seed->random || read_u64(o, &seed->value, text, why, size);
+}
+
+static bool read_real(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    char *end;
+    const double v = strtod(text, &end);
+
+    if (end == text || *end || !isfinite(v)) {
+        snprintf(why, size, "a number is expected");
+        return false;
+    }
+    *(double *)dst = v;
+    return in_range(o, v, why, size);
+}
+
+static bool read_text(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    (void)o;
+    (void)why;
+    (void)size;
+    *(const char **)dst = text;
+    return true;
+}
+
+static bool read_choice(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    const char *name = o->choices;
+
+    for (int i = 0;; i++) {
+        const size_t length = strcspn(name, "|");
+
+        if (strlen(text) == length && strncmp(name, text, length) == 0) {
+            *(int *)dst = i;
+            return true;
+        }
+        if (!name[length])
+            break;
+        name += length + 1;
+    }
+    snprintf(why, size, "must be one of %s", o->choices);
+    return false;
+}
+
+static bool read_list(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    cli_int_list *list = dst;
+    const char *rest = text;
+
+    list->n = 0;
+    for (;;) {
+        long v;
+
+        if (list->n == CLI_MAX_LIST || !read_long(rest, ',', &v, &rest)) {
+            snprintf(why, size, "a list of at most %d whole numbers with commas between is expected",
+                     CLI_MAX_LIST);
+            return false;
+        }
+        if (!in_range(o, (double)v, why, size))
+            return false;
+        list->values[list->n++] = (int)v;
+        if (!*rest)
+            return true;
+        rest++;
+    }
+}
+
+bool cli_set_value(const cli_option *o, void *group_values, const char *text, char *why, size_t why_size)
+{
+    static const value_reader readers[] = {
+        [CLI_FLAG] = read_flag, [CLI_INT] = read_int,       [CLI_U64] = read_u64,   [CLI_REAL] = read_real,
+        [CLI_TEXT] = read_text, [CLI_CHOICE] = read_choice, [CLI_LIST] = read_list, [CLI_SEED] = read_seed};
+
+    return readers[o->type](o, (char *)group_values + o->offset, text, why, why_size);
+}
+
+void cli_choice_name(const char *choices, int index, char *name, size_t size)
+{
+    while (index-- > 0)
+        choices += strcspn(choices, "|") + 1;
+    snprintf(name, size, "%.*s", (int)strcspn(choices, "|"), choices);
+}
+
+const char *cli_value_word(const cli_option *o)
+{
+    static const char *const words[] = {
+        [CLI_FLAG] = "",     [CLI_INT] = "N",   [CLI_U64] = "N",        [CLI_REAL] = "X",
+        [CLI_TEXT] = "TEXT", [CLI_CHOICE] = "", [CLI_LIST] = "N,N,...", [CLI_SEED] = "N"};
+
+    if (o->unit)
+        return o->unit;
+    return o->type == CLI_CHOICE ? o->choices : words[o->type];
+}
