@@ -55,20 +55,26 @@ void ons_sampler_input_plain(const ons_sampler *s, float *net_input)
     memcpy(net_input, s->x, s->size * sizeof *net_input);
 }
 
-static onestep_status choose_timesteps(ons_sampler *s, const int *timesteps)
+onestep_status ons_sampler_check(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
+                                 int *timesteps_out)
 {
-    if (timesteps) {
-        onestep_status st = ons_steps_check(s->n_steps, s->schedule.n);
+    const ons_sampler_kind *kind = find_kind(name);
+    int grid[ONS_MAX_TIMESTEPS];
+    onestep_status st;
 
-        if (st == ONESTEP_OK)
-            st = ons_timesteps_check(&s->schedule, s->n_steps, timesteps);
-        if (st == ONESTEP_OK)
-            memcpy(s->timesteps, timesteps, (size_t)s->n_steps * sizeof *timesteps);
-        s->custom = true;
-        return st;
-    }
-    return (s->kind->timesteps ? s->kind->timesteps : ons_schedule_timesteps)(&s->schedule, s->n_steps,
-                                                                              s->timesteps);
+    if (!kind)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "sampler \"%s\" is not known; there are %s", name,
+                        ons_sampler_names());
+    ONS_TRY(ons_steps_check(n_steps, s->n));
+    if (timesteps)
+        ONS_TRY(ons_timesteps_check(s, n_steps, timesteps));
+    else
+        ONS_TRY((kind->timesteps ? kind->timesteps : ons_schedule_timesteps)(s, n_steps, grid));
+    if (timesteps_out)
+        memmove(timesteps_out, timesteps ? timesteps : grid, (size_t)n_steps * sizeof *grid);
+    return ONESTEP_OK;
+fail:
+    return st;
 }
 
 static onestep_status allocate_state(ons_sampler *s)
@@ -108,7 +114,8 @@ onestep_status ons_sampler_create(const char *name, const ons_schedule *schedule
     s->size = size;
     s->noise_fn = noise_fn;
     s->user = user;
-    ONS_TRY(choose_timesteps(s, timesteps));
+    s->custom = timesteps != NULL;
+    ONS_TRY(ons_sampler_check(name, schedule, n_steps, timesteps, s->timesteps));
     ONS_TRY(allocate_state(s));
     *out = s;
     return ONESTEP_OK;

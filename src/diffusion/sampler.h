@@ -25,6 +25,9 @@ const char *ons_sampler_names(void);      /* "ddim, euler, dpm++2m, lcm" */
 onestep_status ons_sampler_create(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
                                   size_t size, ons_noise_fn noise_fn, void *user,
                                   ons_sampler **out) ONESTEP_CHECK;
+/* What create would say to these settings. timesteps_out [n_steps] (may be NULL) gets the timesteps of the run. */
+onestep_status ons_sampler_check(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
+                                 int *timesteps_out) ONESTEP_CHECK;
 void ons_sampler_destroy(ons_sampler **s);
 void ons_sampler_begin(ons_sampler *s, const float *unit_noise); /* x = initial state from N(0, I) noise */
 bool ons_sampler_next(ons_sampler *s, int *t, float *net_input); /* false: finished */

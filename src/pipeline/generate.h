@@ -19,12 +19,31 @@ typedef struct ons_runner_options {
     bool no_decoder;      /* latents only (pairs) */
 } ons_runner_options;
 
+typedef enum ons_noise_kind { ONS_NOISE_PHILOX, ONS_NOISE_TORCH } ons_noise_kind;
+
 typedef struct ons_run_settings {
     int steps;             /* 0: the card's */
     const int *timesteps;  /* NULL: the sampler's or the card's; else [steps] */
     double guidance;       /* < 0: the card's; 0 and 1: off */
     const char *sampler;   /* NULL: the card's */
+    ons_noise_kind noise;  /* of the fresh noise that stochastic samplers draw from `seeds` */
+    /* Called after each network evaluation; false stops the run (INTERRUPTED). May be NULL. */
+    bool (*progress)(void *user, int step, int n_steps);
+    void *user;
 } ons_run_settings;
+
+/* Settings with every default filled in from the model. */
+typedef struct ons_resolved {
+    int steps;
+    int timesteps[ONS_MAX_TIMESTEPS]; /* [steps], what the network will be asked at */
+    bool custom_timesteps;            /* not the sampler's own grid */
+    double guidance;    /* 1: off */
+    char sampler[32];
+} ons_resolved;
+/* BAD_ARGUMENT says which steps, timesteps and samplers there are. */
+onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, ons_resolved *out) ONESTEP_CHECK;
+/* BAD_ARGUMENT names the sizes that the model can do; 0 is filled in with the model's own size. */
+onestep_status ons_size_resolve(const ons_model *m, int *width, int *height) ONESTEP_CHECK;
 
 /* `m` must outlive the runner. BAD_ARGUMENT names the sizes that the model can do. */
 onestep_status ons_runner_create(ons_model *m, const ons_runner_options *o, ons_runner **out) ONESTEP_CHECK;
@@ -33,7 +52,6 @@ int ons_runner_latent_size(const ons_runner *r);   /* floats per picture */
 void ons_runner_latent_shape(const ons_runner *r, int64_t *h, int64_t *w, int64_t *c);
 
 /* Standard normal noise of one picture in the engine's order [h, w, c] for (seed); torch: torch.randn(1, c, h, w) with manual_seed(seed). */
-typedef enum ons_noise_kind { ONS_NOISE_PHILOX, ONS_NOISE_TORCH } ons_noise_kind;
 void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w, int64_t c, float *dst);
 
 /*

@@ -1,0 +1,312 @@
+/*
+ * The runner: prompts and noise in, latents and pixels out. It owns the plans and the buffers between sampler
+ * and network; the sampler owns the state of a run. A run of fewer pictures than the batch leaves the other
+ * rows as they were and ignores what comes out.
+ */
+#include "pipeline/generate_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/system.h"
+
+static onestep_status check_model(const ons_model *m)
+{
+    const int c = m->vae_config.latent_channels;
+
+    if (m->unet_config.in_channels != c || m->unet_config.out_channels != c)
+        return ons_fail(
+            ONESTEP_UNSUPPORTED,
+            "%s: the UNet has %d input and %d output channels, the latent has %d; they must be equal", m->path,
+            m->unet_config.in_channels, m->unet_config.out_channels, c);
+    if (ons_tokenizer_context(m->tokenizer) > m->clip_config.max_position_embeddings)
+        return ons_fail(ONESTEP_BAD_FILE,
+                        "%s: the tokenizer gives %d tokens, the text encoder takes at most %d", m->path,
+                        ons_tokenizer_context(m->tokenizer), m->clip_config.max_position_embeddings);
+    return ONESTEP_OK;
+}
+
+static onestep_status allocate_buffers(ons_runner *r)
+{
+    uint64_t n = (uint64_t)(r->h * r->w * r->c);
+
+    if (!ons_mul_u64(n, (uint64_t)r->options.batch, &n) || !(r->input = ons_calloc(n, sizeof(float))) ||
+        !(r->output = ons_calloc(n, sizeof(float))))
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d latents of %dx%d; take a smaller batch",
+                        r->options.batch, (int)r->w, (int)r->h);
+    return ONESTEP_OK;
+}
+
+onestep_status ons_runner_create(ons_model *m, const ons_runner_options *o, ons_runner **out)
+{
+    ons_runner *r = ons_calloc(1, sizeof *r);
+    onestep_status st;
+
+    *out = NULL;
+    if (!r)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a runner");
+    r->model = m;
+    r->options = *o;
+    ONS_TRY(check_model(m));
+    ONS_TRY(ons_size_resolve(m, &r->options.width, &r->options.height));
+    if (o->batch < 1 || o->batch > 65536) {
+        st = ons_fail(ONESTEP_BAD_ARGUMENT, "a batch of %d pictures: 1 to 65536 are possible", o->batch);
+        goto fail;
+    }
+    r->h = r->options.height / ons_vae_factor(&m->vae_config);
+    r->w = r->options.width / ons_vae_factor(&m->vae_config);
+    r->c = m->vae_config.latent_channels;
+    r->n_tokens = ons_tokenizer_context(m->tokenizer);
+    r->n_hidden = m->clip_config.hidden_size;
+    ONS_TRY(allocate_buffers(r));
+    *out = r;
+    return ONESTEP_OK;
+fail:
+    ons_runner_destroy(&r);
+    return st;
+}
+
+void ons_runner_destroy(ons_runner **runner)
+{
+    ons_runner *r = runner ? *runner : NULL;
+
+    if (!r)
+        return;
+    ons_plan_destroy(&r->text);
+    ons_plan_destroy(&r->decoder);
+    for (int i = 0; i < r->n_unet; i++)
+        ons_plan_destroy(&r->unet[i].plan);
+    ons_runner_forget_prompts(r);
+    ons_free(r->input);
+    ons_free(r->output);
+    ons_free(r);
+    *runner = NULL;
+}
+
+int ons_runner_latent_size(const ons_runner *r)
+{
+    return (int)(r->h * r->w * r->c);
+}
+
+void ons_runner_latent_shape(const ons_runner *r, int64_t *h, int64_t *w, int64_t *c)
+{
+    *h = r->h;
+    *w = r->w;
+    *c = r->c;
+}
+
+ons_run_stats ons_runner_stats(const ons_runner *r)
+{
+    return r->stats;
+}
+
+size_t ons_runner_peak_bytes(const ons_runner *r)
+{
+    size_t bytes = 0;
+
+    if (r->text)
+        bytes += ons_plan_peak_bytes(r->text);
+    if (r->decoder)
+        bytes += ons_plan_peak_bytes(r->decoder);
+    for (int i = 0; i < r->n_unet; i++)
+        bytes += ons_plan_peak_bytes(r->unet[i].plan);
+    return bytes;
+}
+
+/* Contexts of the run into the plan: conditional rows first, then the negatives where guidance needs them. */
+static onestep_status set_contexts(ons_runner *r, ons_plan *unet, bool guided, int n,
+                                   const char *const *prompts, const char *const *negatives)
+{
+    const size_t size = (size_t)(r->n_tokens * r->n_hidden);
+    const char *empty = "";
+    const double start_s = ons_now_s();
+    onestep_status st;
+
+    if (r->prompts.bytes > MAX_CACHE_BYTES)
+        ons_runner_forget_prompts(r);
+    ONS_TRY(ons_runner_encode(r, n, prompts));
+    if (guided && negatives)
+        ONS_TRY(ons_runner_encode(r, n, negatives));
+    if (guided && !negatives)
+        ONS_TRY(ons_runner_encode(r, 1, &empty));
+    for (int i = 0; i < n; i++) {
+        ons_runner_put(r, unet, "context", (size_t)i * size, ons_runner_context(r, prompts[i]), size);
+        if (guided)
+            ons_runner_put(r, unet, "context", (size_t)(r->options.batch + i) * size,
+                           ons_runner_context(r, negatives ? negatives[i] : empty), size);
+    }
+    r->stats.text_s += ons_now_s() - start_s;
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+/* Fresh noise of the stochastic samplers: picture i draws its own, so that it does not depend on its
+ * neighbours. */
+typedef struct noise_source {
+    const ons_runner *r;
+    const uint64_t *seeds;
+    ons_noise_kind kind;
+    int n, draw;    /* pictures; draws so far */
+    float *scratch; /* torch: everything that the generator has given, [(steps), latent] */
+} noise_source;
+
+static void draw_fresh_noise(void *user, float *dst, size_t n_values)
+{
+    noise_source *source = user;
+    const size_t size = n_values / (size_t)source->n;
+    const ons_runner *r = source->r;
+
+    source->draw++;
+    for (int i = 0; i < source->n; i++) {
+        if (source->kind == ONS_NOISE_PHILOX) {
+            ons_randn(source->seeds[i], (uint64_t)source->draw, 0, dst + (size_t)i * size, size);
+            continue;
+        }
+        ons_torch_randn(source->seeds[i], source->scratch, size * (size_t)(source->draw + 1));
+        ons_nchw_to_nhwc(dst + (size_t)i * size, source->scratch + size * (size_t)source->draw, 1, r->c, r->h,
+                         r->w);
+    }
+}
+
+/* torch's generator goes on where the last picture-sized draw ended; whole blocks of 16 make that one long
+ * draw. */
+static onestep_status prepare_torch_noise(noise_source *source, int n_steps)
+{
+    const size_t size = (size_t)ons_runner_latent_size(source->r);
+
+    if (source->kind != ONS_NOISE_TORCH || n_steps == 1)
+        return ONESTEP_OK;
+    if (size % 16)
+        return ons_fail(ONESTEP_UNSUPPORTED,
+                        "torch's noise between steps needs latents of a multiple of 16 values, "
+                        "these have %zu; use philox",
+                        size);
+    source->scratch = ons_malloc(size * (size_t)n_steps * sizeof(float));
+    return source->scratch ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for torch's noise");
+}
+
+static onestep_status evaluate(ons_runner *r, ons_plan *unet, int t, size_t n_values)
+{
+    const float time = (float)t;
+    onestep_status st;
+
+    ons_runner_put(r, unet, "x", 0, r->input, n_values);
+    for (int i = 0; i < r->options.batch; i++)
+        ons_runner_put(r, unet, "t", (size_t)i, &time, 1);
+    ONS_TRY(ons_plan_run(unet));
+    ons_runner_get(r, unet, "eps", r->output, n_values);
+    r->stats.n_evaluations++;
+    r->stats.flops += ons_plan_flops(unet);
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+static onestep_status sample(ons_runner *r, const ons_run_settings *s, const ons_resolved *set, ons_plan *unet,
+                             int n, const float *noise, const uint64_t *seeds, float *latents)
+{
+    const size_t n_values = (size_t)n * (size_t)ons_runner_latent_size(r);
+    noise_source source = {.r = r, .seeds = seeds, .kind = s->noise, .n = n};
+    ons_sampler *sampler = NULL;
+    const double start_s = ons_now_s();
+    onestep_status st;
+    int t, step = 0;
+
+    ONS_TRY(prepare_torch_noise(&source, set->steps));
+    ONS_TRY(ons_sampler_create(set->sampler, &r->model->schedule, set->steps,
+                               set->custom_timesteps ? set->timesteps : NULL, n_values,
+                               seeds ? draw_fresh_noise : NULL, &source, &sampler));
+    ons_sampler_begin(sampler, noise);
+    while (ons_sampler_next(sampler, &t, r->input)) {
+        ONS_TRY(evaluate(r, unet, t, n_values));
+        ons_sampler_step(sampler, r->output);
+        step++;
+        if (s->progress && !s->progress(s->user, step, set->steps)) {
+            st = ons_fail(ONESTEP_INTERRUPTED, "stopped after step %d of %d", step, set->steps);
+            goto fail;
+        }
+    }
+    memcpy(latents, ons_sampler_result(sampler), n_values * sizeof *latents);
+    st = ONESTEP_OK;
+fail:
+    r->stats.unet_s += ons_now_s() - start_s;
+    ons_sampler_destroy(&sampler);
+    ons_free(source.scratch);
+    return st;
+}
+
+static void pixels_to_bytes(const float *src, uint8_t *dst, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float v = src[i] * 127.5f + 127.5f;
+
+        dst[i] = (uint8_t)(v > 255 ? 255 : v > 0 ? nearbyintf(v) : 0); /* NaN gives 0 */
+    }
+}
+
+onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb)
+{
+    const size_t n_pixels = (size_t)n * (size_t)r->options.width * (size_t)r->options.height * 3;
+    const double start_s = ons_now_s();
+    float *pixels = NULL;
+    onestep_status st;
+
+    if (r->options.no_decoder || n < 1 || n > r->options.batch)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%d latents to decode; this runner takes 1 to %d%s", n,
+                        r->options.batch, r->options.no_decoder ? " and was made without a decoder" : "");
+    ONS_TRY(ons_runner_decoder_plan(r));
+    ons_runner_put(r, r->decoder, "latent", 0, latents, (size_t)n * (size_t)ons_runner_latent_size(r));
+    ONS_TRY(ons_plan_run(r->decoder));
+    pixels = ons_malloc(n_pixels * sizeof *pixels);
+    if (!pixels) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for %d pictures", n);
+        goto fail;
+    }
+    ons_runner_get(r, r->decoder, "pixels", pixels, n_pixels);
+    pixels_to_bytes(pixels, rgb, n_pixels);
+    r->stats.flops += ons_plan_flops(r->decoder);
+    r->stats.decoder_s += ons_now_s() - start_s;
+    st = ONESTEP_OK;
+fail:
+    ons_free(pixels);
+    return st;
+}
+
+onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
+                              const char *const *negatives, const float *noise, const uint64_t *seeds,
+                              float *latents, uint8_t *rgb)
+{
+    const double start_s = ons_now_s();
+    float *own_latents = NULL;
+    ons_plan *unet = NULL;
+    ons_resolved set;
+    ons_unet_key key;
+    onestep_status st;
+
+    r->stats = (ons_run_stats){0};
+    if (n < 1 || n > r->options.batch)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%d pictures; this runner takes 1 to %d", n, r->options.batch);
+    ONS_TRY(ons_run_resolve(r->model, s, &set));
+    key = (ons_unet_key){.guided = set.guidance != 1, .timestep = set.steps == 1 ? set.timesteps[0] : -1};
+    if (!latents) {
+        own_latents = ons_malloc((size_t)n * (size_t)ons_runner_latent_size(r) * sizeof *own_latents);
+        if (!own_latents)
+            return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d latents", n);
+        latents = own_latents;
+    }
+    ONS_TRY(ons_runner_unet_plan(r, key, &unet));
+    ONS_TRY(set_contexts(r, unet, key.guided, n, prompts, negatives));
+    if (key.guided)
+        ons_runner_put(r, unet, "guidance", 0, &(float){(float)set.guidance}, 1);
+    ONS_TRY(sample(r, s, &set, unet, n, noise, seeds, latents));
+    if (rgb)
+        ONS_TRY(ons_runner_decode(r, n, latents, rgb));
+fail:
+    ons_free(own_latents);
+    r->stats.total_s = ons_now_s() - start_s;
+    return st;
+}

@@ -1,0 +1,59 @@
+/* The runner's inside, shared by the generate*.c files. */
+#ifndef ONS_PIPELINE_GENERATE_IMPL_H
+#define ONS_PIPELINE_GENERATE_IMPL_H
+
+#include "diffusion/sampler.h"
+#include "pipeline/generate.h"
+
+enum { MAX_UNET_PLANS = 4, PROMPT_BUCKETS = 1024, MAX_CACHE_BYTES = 64 << 20 };
+
+/* What tells UNet plans of one runner apart. */
+typedef struct ons_unet_key {
+    bool guided;  /* both halves of guidance in one evaluation of 2 x batch */
+    int timestep; /* >= 0: a constant of the graph; -1: an input */
+} ons_unet_key;
+
+typedef struct ons_unet_plan {
+    ons_unet_key key;
+    ons_plan *plan;
+} ons_unet_plan;
+
+typedef struct ons_prompt {
+    struct ons_prompt *next;
+    char *text;
+    float *context; /* [T, hidden] */
+} ons_prompt;
+
+typedef struct ons_prompt_cache {
+    ons_prompt *buckets[PROMPT_BUCKETS];
+    size_t bytes;
+} ons_prompt_cache;
+
+struct ons_runner {
+    ons_model *model; /* not owned */
+    ons_runner_options options;
+    int64_t h, w, c; /* latent */
+    int64_t n_tokens, n_hidden;
+    ons_plan *text, *decoder;
+    ons_unet_plan unet[MAX_UNET_PLANS];
+    int n_unet;
+    ons_prompt_cache prompts;
+    float *input, *output; /* [batch, latent]: what the sampler hands over and gets back */
+    ons_run_stats stats;
+};
+
+/* Plans, made on first use and kept (generate_plans.c). */
+onestep_status ons_runner_text_plan(ons_runner *r) ONESTEP_CHECK;
+onestep_status ons_runner_decoder_plan(ons_runner *r) ONESTEP_CHECK;
+onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out) ONESTEP_CHECK;
+/* f32 values into an input at element `at`, out of a result; converted where the backend computes in double. */
+void ons_runner_put(const ons_runner *r, ons_plan *p, const char *input, size_t at, const float *src, size_t n);
+void ons_runner_get(const ons_runner *r, ons_plan *p, const char *result, float *dst, size_t n);
+
+/* Text encodings (generate_text.c): encodes what is not yet known; then each prompt has its context [T,
+ * hidden]. */
+onestep_status ons_runner_encode(ons_runner *r, int n, const char *const *prompts) ONESTEP_CHECK;
+const float *ons_runner_context(const ons_runner *r, const char *prompt); /* NULL: not encoded */
+void ons_runner_forget_prompts(ons_runner *r);
+
+#endif

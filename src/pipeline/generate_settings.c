@@ -1,0 +1,62 @@
+/* Which settings a run gets: what was asked for, else what the model's card says, checked against what the
+ * model can do. */
+#include "pipeline/generate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "diffusion/sampler.h"
+
+enum { MAX_PIXELS = 8192 }; /* per side; bounds the arithmetic on sizes */
+
+onestep_status ons_size_resolve(const ons_model *m, int *width, int *height)
+{
+    const int factor = ons_vae_factor(&m->vae_config), own = m->unet_config.sample_size * factor;
+
+    if (*width == 0)
+        *width = own;
+    if (*height == 0)
+        *height = own;
+    if (*width < factor || *height < factor || *width > MAX_PIXELS || *height > MAX_PIXELS || *width % factor ||
+        *height % factor)
+        return ons_fail(
+            ONESTEP_BAD_ARGUMENT,
+            "%dx%d pixels: this model makes sizes whose sides are multiples of %d from %d to %d; it was "
+            "trained for %dx%d",
+            *width, *height, factor, factor, MAX_PIXELS / factor * factor, own, own);
+    return ONESTEP_OK;
+}
+
+static void take_timesteps(ons_resolved *out, const int *timesteps)
+{
+    memcpy(out->timesteps, timesteps, (size_t)out->steps * sizeof *timesteps);
+    out->custom_timesteps = true;
+}
+
+static void choose_timesteps(const ons_model *m, const ons_run_settings *s, ons_resolved *out)
+{
+    const int last = m->schedule.n - 1;
+
+    if (s->timesteps)
+        take_timesteps(out, s->timesteps);
+    else if (out->steps == 1 && m->card.timestep >= 0)
+        take_timesteps(out, &m->card.timestep); /* the one timestep that a student was trained at */
+    else if (out->steps == 1 && strcmp(out->sampler, "lcm") != 0)
+        take_timesteps(out, &last); /* "leading" spacing would start a single step at t = 1, from pure noise */
+}
+
+onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, ons_resolved *out)
+{
+    memset(out, 0, sizeof *out);
+    out->steps = s->steps > 0 ? s->steps : m->card.steps;
+    out->guidance = s->guidance < 0 ? m->card.guidance : s->guidance;
+    if (out->guidance == 0)
+        out->guidance = 1;
+    snprintf(out->sampler, sizeof out->sampler, "%s", s->sampler ? s->sampler : m->card.sampler);
+    if (s->steps < 0 || out->steps < 1 || out->steps > m->schedule.n)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%d steps: this model can do 1 to %d", out->steps, m->schedule.n);
+    choose_timesteps(m, s, out);
+    /* Refuses unknown samplers and timesteps before anything is computed. */
+    return ons_sampler_check(out->sampler, &m->schedule, out->steps,
+                             out->custom_timesteps ? out->timesteps : NULL, out->timesteps);
+}

@@ -1,0 +1,124 @@
+/*
+ * Text encodings by prompt. A prompt is encoded once per runner: contact sheets, seeds of one caption and the
+ * empty negative prompt repeat. Unknown prompts of one run go through the encoder together.
+ */
+#include "pipeline/generate_impl.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+static size_t context_floats(const ons_runner *r)
+{
+    return (size_t)(r->n_tokens * r->n_hidden);
+}
+
+/* FNV-1a */
+static size_t bucket_of(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash % PROMPT_BUCKETS;
+}
+
+static ons_prompt *find_prompt(const ons_runner *r, const char *text)
+{
+    for (ons_prompt *p = r->prompts.buckets[bucket_of(text)]; p; p = p->next)
+        if (strcmp(p->text, text) == 0)
+            return p;
+    return NULL;
+}
+
+static onestep_status add_prompt(ons_runner *r, const char *text, const float *context)
+{
+    const size_t bytes = context_floats(r) * sizeof *context, bucket = bucket_of(text);
+    ons_prompt *p = ons_calloc(1, sizeof *p);
+
+    if (p) {
+        p->text = ons_strdup(text);
+        p->context = ons_malloc(bytes);
+    }
+    if (!p || !p->text || !p->context) {
+        if (p) {
+            ons_free(p->text);
+            ons_free(p->context);
+        }
+        ons_free(p);
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for the encoding of a prompt");
+    }
+    memcpy(p->context, context, bytes);
+    p->next = r->prompts.buckets[bucket];
+    r->prompts.buckets[bucket] = p;
+    r->prompts.bytes += bytes;
+    return ONESTEP_OK;
+}
+
+void ons_runner_forget_prompts(ons_runner *r)
+{
+    for (int i = 0; i < PROMPT_BUCKETS; i++)
+        while (r->prompts.buckets[i]) {
+            ons_prompt *p = r->prompts.buckets[i];
+
+            r->prompts.buckets[i] = p->next;
+            ons_free(p->text);
+            ons_free(p->context);
+            ons_free(p);
+        }
+    r->prompts.bytes = 0;
+}
+
+const float *ons_runner_context(const ons_runner *r, const char *prompt)
+{
+    const ons_prompt *p = find_prompt(r, prompt);
+
+    return p ? p->context : NULL;
+}
+
+/* Runs the encoder over n <= batch prompts; rows beyond n keep what they had. */
+static onestep_status encode_chunk(ons_runner *r, int n, const char *const *prompts, float *hidden)
+{
+    int32_t *ids;
+    onestep_status st;
+
+    ONS_TRY(ons_runner_text_plan(r));
+    ids = ons_plan_input(r->text, "ids");
+    for (int i = 0; i < n; i++)
+        ONS_TRY(ons_tokenizer_encode(r->model->tokenizer, prompts[i], ids + i * r->n_tokens, NULL, NULL));
+    ONS_TRY(ons_plan_run(r->text));
+    r->stats.flops += ons_plan_flops(r->text);
+    ons_runner_get(r, r->text, "hidden", hidden, (size_t)n * context_floats(r));
+    for (int i = 0; i < n; i++)
+        if (!find_prompt(r, prompts[i]))
+            ONS_TRY(add_prompt(r, prompts[i], hidden + (size_t)i * context_floats(r)));
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+onestep_status ons_runner_encode(ons_runner *r, int n, const char *const *prompts)
+{
+    const int batch = r->options.batch;
+    const char **chunk = ons_calloc((size_t)batch, sizeof *chunk);
+    float *hidden = ons_malloc((size_t)batch * context_floats(r) * sizeof *hidden);
+    int waiting = 0;
+    onestep_status st = ONESTEP_OK;
+
+    if (!chunk || !hidden) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory to encode %d prompts", n);
+        goto fail;
+    }
+    for (int i = 0; i < n; i++) {
+        if (!find_prompt(r, prompts[i]))
+            chunk[waiting++] = prompts[i];
+        if (waiting == batch || (waiting > 0 && i == n - 1)) {
+            ONS_TRY(encode_chunk(r, waiting, chunk, hidden));
+            waiting = 0;
+        }
+    }
+fail:
+    ons_free(chunk);
+    ons_free(hidden);
+    return st;
+}
