@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/system.h"
-#include "eval/metrics.h"
+#include "metrics/metrics.h"
 #include "vectors.h"
 
 enum { D = 24, N_A = 120, N_B = 90 };

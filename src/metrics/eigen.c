@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "eval/linalg.h"
+#include "metrics/linalg.h"
 
 enum { MAX_SWEEPS = 60 };
 

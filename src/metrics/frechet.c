@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "eval/linalg.h"
+#include "metrics/linalg.h"
 
 /* out = x y^T, all [n, n]. */
 static void multiply_transposed(const double *x, const double *y, int n, double *out)

@@ -8,7 +8,7 @@
 #include <float.h>
 
 #include "base/memory.h"
-#include "eval/metrics.h"
+#include "metrics/metrics.h"
 
 enum { K_NEAREST = 3 };
 

@@ -1,6 +1,6 @@
 /* Dense linear algebra in double for the metrics: moments, symmetric eigenvalues. Matrices are row-major. */
-#ifndef ONS_EVAL_LINALG_H
-#define ONS_EVAL_LINALG_H
+#ifndef ONS_METRICS_LINALG_H
+#define ONS_METRICS_LINALG_H
 
 #include "base/status.h"
 

@@ -16,7 +16,7 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "eval/metrics.h"
+#include "metrics/metrics.h"
 
 enum { P = ONS_PATCH, COLOUR_SIDE = 4, STRIDE = 4, MAX_PER_SIDE = 32 };
 

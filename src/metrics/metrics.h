@@ -2,11 +2,11 @@
  * Figures over feature sets; rows are pictures or captions, f32, [n, d]. All results are independent of the
  * thread count.
  */
-#ifndef ONS_EVAL_METRICS_H
-#define ONS_EVAL_METRICS_H
+#ifndef ONS_METRICS_METRICS_H
+#define ONS_METRICS_METRICS_H
 
 #include "base/status.h"
-#include "eval/linalg.h"
+#include "metrics/linalg.h"
 
 /*
  * Kynkaanniemi et al. 2019: around each picture of a set a sphere that reaches its k-th nearest neighbour (k =

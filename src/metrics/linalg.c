@@ -2,7 +2,7 @@
  * Moments of feature sets. Pieces are merged with Chan's formula (Chan, Golub, LeVeque 1983), so that a large
  * common mean costs no digits and pictures can be measured batch by batch.
  */
-#include "eval/linalg.h"
+#include "metrics/linalg.h"
 
 #include <string.h>
 
