@@ -256,6 +256,23 @@ fail:
     return NULL;
 }
 
+ons_node **ons_graph_take_nodes(ons_graph *g)
+{
+    ons_node **nodes = g->nodes;
+
+    g->nodes = NULL;
+    g->n_nodes = g->nodes_room = 0;
+    return nodes;
+}
+
+bool ons_graph_append_node(ons_graph *g, ons_node *n)
+{
+    if (!grow(&g->nodes, g->n_nodes, &g->nodes_room, sizeof *g->nodes))
+        return false;
+    g->nodes[g->n_nodes++] = n;
+    return true;
+}
+
 static ons_value *give_dummies(ons_graph *g, ons_op op, ons_value **out)
 {
     for (int i = 0; out && i < ons_op_rows[op].n_out; i++)

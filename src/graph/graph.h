@@ -164,7 +164,13 @@ const char *ons_pass_name(ons_pass pass);
 /* Runs all passes but those in `off` (bits). In debug builds the verifier runs after each and names the pass that broke the graph. */
 onestep_status ons_graph_optimise(ons_graph *g, unsigned off, ons_dtype precision) ONESTEP_CHECK;
 onestep_status ons_graph_verify(const ons_graph *g) ONESTEP_CHECK;
-/* "cse,hoist" -> bits; also read from the environment by ons_passes_off (ONESTEP_PASSES_OFF). */
+/*
+ * Constant folding computes through this function, since no backend lies below the graph: in[i] and out[i] are dense arrays
+ * of the values' own types. The backend layer sets it once, before plans are made; without one nothing is folded.
+ */
+void ons_graph_set_evaluator(onestep_status (*evaluate)(const ons_node *n, const void *const *in,
+                                                        void *const *out));
+/* "cse,hoist" -> bits, "all" -> every bit; also read from the environment by ons_passes_off (ONESTEP_PASSES_OFF). */
 onestep_status ons_passes_parse(const char *text, unsigned *bits) ONESTEP_CHECK;
 unsigned ons_passes_off(void);
 

@@ -31,10 +31,15 @@ ons_value *ons_graph_no_memory(ons_graph *g);
 ons_node *ons_node_append(ons_graph *g, ons_op op, ons_value *const *in, int n_in, const ons_attrs *attrs,
                           const ons_shape *shapes, const ons_dtype *dtypes);
 
+/* For passes that build the node list anew: takes the list away (ons_free it), and puts one node back at the
+ * end. */
+ons_node **ons_graph_take_nodes(ons_graph *g);
+bool ons_graph_append_node(ons_graph *g, ons_node *n); /* false: no memory */
+
 /* Copies constant data into the graph, 64-byte aligned; data may be NULL (zeros). NULL: no memory. */
 void *ons_graph_store(ons_graph *g, const void *data, size_t size_bytes);
 
-/* Drops the nodes whose keep[position] is false and numbers nodes and values densely again. */
+/* Drops the nodes whose keep[position] is false (NULL: none) and numbers nodes and values densely again. */
 void ons_graph_compact(ons_graph *g, const bool *keep);
 /* Replaces value v by map[v->id] (NULL: stays) in every input and output. */
 void ons_graph_replace(ons_graph *g, ons_value *const *map);
