@@ -1,0 +1,47 @@
+# The front door; the build itself is Meson's. make demo and make check first install what is missing (scripts/deps.sh).
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS ?=
+NINJA = ninja -C $(BUILD) $(if $(JOBS),-j$(JOBS))
+
+.PHONY: all deps demo check check-long sanitize install clean format
+
+all: $(BUILD)/build.ninja
+	@$(NINJA)
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) --prefix=$(PREFIX)
+
+deps:
+	@sh scripts/deps.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@sh scripts/demo.sh $(BUILD)
+
+check: deps
+	@$(MAKE) --no-print-directory all
+	@sh scripts/check.sh $(BUILD) --no-suite long
+
+# Everything in check, the long tests, and the fuzz targets for a minute each.
+check-long: deps
+	@$(MAKE) --no-print-directory all
+	@sh scripts/check.sh $(BUILD) --timeout-multiplier 10
+
+# Address and undefined behaviour sanitizers in a folder of their own: make sanitize, then build-asan/onestep.
+sanitize: deps
+	@test -f build-asan/build.ninja || meson setup build-asan --buildtype=debugoptimized \
+	    -Db_sanitize=address,undefined -Db_lundef=false -Db_ndebug=false
+	@ninja -C build-asan $(if $(JOBS),-j$(JOBS))
+	@sh scripts/check.sh build-asan --no-suite long --timeout-multiplier 5
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX) && $(NINJA)
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD) build-asan
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
