@@ -17,7 +17,7 @@ static bool is_fusable(const ons_value *v, const ons_value *other, const int *n_
     const ons_node *n = v->node;
 
     return (n->op == ONS_OP_CONV2D || n->op == ONS_OP_MATMUL) && !has_residual(n) && n_uses[v->id] == 1 &&
-           v != other && v->dtype == other->dtype && ons_shape_equal(&v->shape, &other->shape);
+           v->dtype == other->dtype && ons_shape_equal(&v->shape, &other->shape);
 }
 
 /* Which operand of an addition can take the other one; the later of two products, -1: neither. */
