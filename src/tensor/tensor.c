@@ -1,0 +1,75 @@
+/* Shapes and dense tensors. */
+#include "tensor/tensor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/checked.h"
+#include "base/memory.h"
+
+static const struct { const char *name; size_t size; } types[ONS_N_DTYPES] = {
+    [ONS_F32] = { "f32", 4 }, [ONS_BF16] = { "bf16", 2 }, [ONS_F16] = { "f16", 2 }, [ONS_F64] = { "f64", 8 },
+    [ONS_I32] = { "i32", 4 }, [ONS_I64] = { "i64", 8 },   [ONS_U8] = { "u8", 1 },
+};
+
+size_t ons_dtype_size(ons_dtype t)
+{
+    return types[t].size;
+}
+
+const char *ons_dtype_name(ons_dtype t)
+{
+    return types[t].name;
+}
+
+int64_t ons_shape_count(const ons_shape *s)
+{
+    int64_t n = 1;
+
+    for (int i = 0; i < s->n; i++)
+        n *= s->d[i];
+    return n;
+}
+
+bool ons_shape_equal(const ons_shape *a, const ons_shape *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (int i = 0; i < a->n; i++)
+        if (a->d[i] != b->d[i])
+            return false;
+    return true;
+}
+
+char *ons_shape_text(const ons_shape *s, char *buf)
+{
+    int at = sprintf(buf, "[");
+
+    for (int i = 0; i < s->n; i++)
+        at += sprintf(buf + at, "%s%" PRId64, i ? ", " : "", s->d[i]);
+    sprintf(buf + at, "]");
+    return buf;
+}
+
+onestep_status ons_tensor_create(ons_dtype dtype, const ons_shape *shape, ons_tensor *out)
+{
+    uint64_t bytes = ons_dtype_size(dtype);
+    char text[96];
+
+    *out = (ons_tensor){ .dtype = dtype, .shape = *shape };
+    for (int i = 0; i < shape->n; i++)
+        if (shape->d[i] < 0 || !ons_mul_u64(bytes, (uint64_t)shape->d[i], &bytes))
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "a tensor of shape %s does not exist", ons_shape_text(shape, text));
+    out->data = ons_calloc_aligned(bytes ? bytes : 1);
+    if (!out->data)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a tensor of shape %s", ons_shape_text(shape, text));
+    out->owned = true;
+    return ONESTEP_OK;
+}
+
+void ons_tensor_fini(ons_tensor *t)
+{
+    if (t->owned)
+        ons_free_aligned(t->data);
+    *t = (ons_tensor){ 0 };
+}
