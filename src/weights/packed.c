@@ -1,0 +1,79 @@
+/* Packed copies: one per (parameter, layout), shared by every plan that binds the set. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "weights/private.h"
+
+static void destroy_packed(ons_packed *k)
+{
+    ons_free_aligned(k->data);
+    ons_free(k->context);
+    ons_free(k->layout);
+    ons_free(k);
+}
+
+void ons_packed_destroy_all(ons_params *p)
+{
+    while (p->packed) {
+        ons_packed *next = p->packed->next;
+
+        destroy_packed(p->packed);
+        p->packed = next;
+    }
+}
+
+static void pack_now(ons_params *p, ons_packed *k)
+{
+    k->pack(k->data, ons_params_data(p, k->index), ons_params_at(p, k->index), k->context);
+    k->version = p->version;
+}
+
+static ons_packed *create_packed(int index, const char *layout, size_t size_bytes, ons_pack_fn pack, const void *context,
+                                 size_t context_bytes)
+{
+    ons_packed *k = ons_calloc(1, sizeof *k);
+
+    if (!k)
+        return NULL;
+    k->index = index;
+    k->pack = pack;
+    k->layout = ons_strdup(layout);
+    k->data = ons_calloc_aligned(size_bytes ? size_bytes : 1);
+    k->context = ons_malloc(context_bytes ? context_bytes : 1);
+    if (!k->layout || !k->data || !k->context) {
+        destroy_packed(k);
+        return NULL;
+    }
+    if (context_bytes)
+        memcpy(k->context, context, context_bytes);
+    return k;
+}
+
+ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_pack_fn pack,
+                              const void *context, size_t context_bytes)
+{
+    ons_packed *k;
+
+    for (k = p->packed; k; k = k->next)
+        if (k->index == index && !strcmp(k->layout, layout))
+            return k;
+    k = create_packed(index, layout, size_bytes, pack, context, context_bytes);
+    if (!k)
+        return NULL;
+    pack_now(p, k);
+    k->next = p->packed;
+    p->packed = k;
+    return k;
+}
+
+const void *ons_packed_data(const ons_packed *k)
+{
+    return k->data;
+}
+
+void ons_params_refresh(ons_params *p)
+{
+    for (ons_packed *k = p->packed; k; k = k->next)
+        if (k->version != p->version)
+            pack_now(p, k);
+}
