@@ -1,0 +1,217 @@
+/*
+ * Making a plan: the graph is optimised, every operator gets the first kernel of its list that takes it, prepared kernels book their
+ * scratch, and memory is laid out. Nothing large is allocated here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/evaluate.h"
+#include "backend/plan.h"
+#include "base/memory.h"
+#include "base/system.h"
+
+bool ons_is_view(ons_op op)
+{
+    return op == ONS_OP_RESHAPE || op == ONS_OP_STOP_GRADIENT;
+}
+
+static bool is_leaf(ons_op op)
+{
+    return op == ONS_OP_INPUT || op == ONS_OP_PARAM || op == ONS_OP_CONSTANT;
+}
+
+size_t ons_plan_value_bytes(const ons_plan *p, const ons_value *v)
+{
+    ons_dtype t = v->dtype == ONS_F32 ? p->backend->real : v->dtype;
+
+    return (size_t)ons_shape_count(&v->shape) * ons_dtype_size(t);
+}
+
+static bool switched_on(const char *name)
+{
+    const char *v = getenv(name);
+
+    return v && *v && strcmp(v, "0");
+}
+
+static onestep_status read_switches(ons_plan *p)
+{
+    const char *trace = getenv("ONESTEP_TRACE");
+
+    p->check_nan = switched_on("ONESTEP_CHECK_NAN");
+    p->compare = switched_on("ONESTEP_COMPARE");
+    p->poison = switched_on("ONESTEP_POISON");
+    if (trace && *trace && !(p->trace_path = ons_strdup(trace)))
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for the trace");
+    return ONESTEP_OK;
+}
+
+/* Depends on frozen weights and constants alone: computed once, and again when those weights change. */
+static bool is_constant(const ons_plan *p, const ons_node *n, const bool *constant)
+{
+    (void)p;
+    if (n->op == ONS_OP_CONSTANT)
+        return true;
+    if (n->op == ONS_OP_PARAM)
+        return !n->attrs.param.trainable;
+    if (n->op == ONS_OP_INPUT)
+        return false;
+    for (int i = 0; i < n->n_in; i++)
+        if (!constant[n->in[i]->id])
+            return false;
+    return true;
+}
+
+static void note_refusal(ons_step *s, const ons_kernel *k, const char *why)
+{
+    char *longer = ons_format("%s%s%s: %s", s->refusals ? s->refusals : "", s->refusals ? "; " : "", k->name, why);
+
+    if (longer) {
+        ons_free(s->refusals);
+        s->refusals = longer;
+    }
+}
+
+static onestep_status choose_kernel(ons_plan *p, ons_step *s)
+{
+    const ons_kernel *k = p->backend->kernels(s->node->op);
+
+    for (; k && k->name; k++) {
+        const char *why = k->refuse ? k->refuse(s->node) : NULL;
+
+        if (why) {
+            note_refusal(s, k, why);
+            continue;
+        }
+        s->kernel = k;
+        s->prep = (ons_prep){ .node = s->node, .n_threads = p->options.n_threads, .params = p->options.params,
+                              .n_params = ONS_MAX_PARAM_SETS };
+        return k->prepare ? k->prepare(&s->prep) : ONESTEP_OK;
+    }
+    return ons_fail(ONESTEP_UNSUPPORTED, "%s: backend %s has no kernel for operator %s (%s)", s->node->layer ? s->node->layer : "",
+                    p->backend->name, ons_op_name(s->node->op), s->refusals ? s->refusals : "empty list");
+}
+
+static onestep_status create_steps(ons_plan *p)
+{
+    int n = ons_graph_n_nodes(p->graph);
+    bool *constant = ons_calloc((size_t)p->n_values + 1, sizeof *constant);
+    bool hoist = !(p->options.passes_off & ONS_PASS_HOIST);
+    onestep_status st = ONESTEP_OK;
+
+    p->steps = ons_calloc((size_t)n + 1, sizeof *p->steps);
+    if (!constant || !p->steps) {
+        ons_free(constant);
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan of %d operators", n);
+    }
+    for (int i = 0; i < n && st == ONESTEP_OK; i++) {
+        const ons_node *node = ons_graph_node(p->graph, i);
+        ons_step *s = &p->steps[p->n_steps];
+        bool fixed = is_constant(p, node, constant);
+
+        for (int k = 0; k < node->n_out; k++)
+            if (node->out[k])
+                constant[node->out[k]->id] = fixed;
+        if (is_leaf(node->op) || ons_is_view(node->op))
+            continue;
+        s->node = node;
+        s->hoisted = hoist && fixed;
+        s->in = ons_calloc((size_t)node->n_in + 1, sizeof *s->in);
+        p->n_steps++;
+        st = s->in ? choose_kernel(p, s) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan");
+        if (st == ONESTEP_OK && s->prep.scratch_bytes > p->scratch_bytes)
+            p->scratch_bytes = s->prep.scratch_bytes;
+    }
+    ons_free(constant);
+    return st;
+}
+
+static onestep_status create_buffers(ons_plan *p)
+{
+    p->n_values = ons_graph_n_values(p->graph);
+    p->buffers = ons_calloc((size_t)p->n_values + 1, sizeof *p->buffers);
+    return p->buffers ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan of %d values", p->n_values);
+}
+
+static onestep_status check_params(const ons_plan *p)
+{
+    for (int i = 0; i < ons_graph_n_nodes(p->graph); i++) {
+        const ons_node *n = ons_graph_node(p->graph, i);
+
+        if (n->op == ONS_OP_PARAM && (n->attrs.param.slot >= ONS_MAX_PARAM_SETS || !p->options.params[n->attrs.param.slot]))
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: the plan has no weight set in slot %d", n->name, n->attrs.param.slot);
+        if (n->op == ONS_OP_PARAM) {
+            onestep_status st = ons_params_allocate(p->options.params[n->attrs.param.slot]);
+
+            if (st != ONESTEP_OK)
+                return st;
+        }
+    }
+    return ONESTEP_OK;
+}
+
+onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, ons_plan **out)
+{
+    ons_plan *p = ons_calloc(1, sizeof *p);
+    onestep_status st;
+
+    *out = NULL;
+    if (!p) {
+        ons_graph_destroy(g);
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan");
+    }
+    p->graph = *g;
+    *g = NULL;
+    p->options = *options;
+    p->backend = options->backend ? options->backend : &ons_backend_cpu;
+    p->options.passes_off |= ons_passes_off();
+    if (p->options.n_threads <= 0)
+        p->options.n_threads = ons_physical_cores();
+    p->label = ons_strdup(options->label ? options->label : "plan");
+    if (!p->label) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan");
+        goto fail;
+    }
+    ons_evaluator_register();
+    ONS_TRY(read_switches(p));
+    ONS_TRY(ons_graph_finish(p->graph));
+    ONS_TRY(ons_graph_optimise(p->graph, p->options.passes_off, options->precision == ONS_BF16 ? ONS_BF16 : ONS_F32));
+    ONS_TRY(check_params(p));
+    ONS_TRY(create_buffers(p));
+    ONS_TRY(create_steps(p));
+    ONS_TRY(ons_plan_layout(p));
+    if (switched_on("ONESTEP_PLAN"))
+        ons_plan_print(p, stderr);
+    *out = p;
+    return ONESTEP_OK;
+fail:
+    ons_plan_destroy(&p);
+    return st;
+}
+
+void ons_plan_destroy(ons_plan **out)
+{
+    ons_plan *p = out ? *out : NULL;
+
+    if (!p)
+        return;
+    for (int i = 0; i < p->n_steps; i++) {
+        ons_step *s = &p->steps[i];
+
+        if (s->kernel && s->kernel->destroy)
+            s->kernel->destroy(&s->prep);
+        ons_free(s->in);
+        ons_free(s->refusals);
+    }
+    for (int i = 0; p->buffers && i < p->n_values; i++)
+        ons_free_aligned(p->buffers[i].copy);
+    ons_free(p->buffers);
+    ons_free(p->steps);
+    ons_free(p->bindings);
+    ons_free_aligned(p->arena);
+    ons_free(p->trace_path);
+    ons_free(p->label);
+    ons_graph_destroy(&p->graph);
+    ons_free(p);
+    *out = NULL;
+}
