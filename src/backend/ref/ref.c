@@ -1,0 +1,41 @@
+/* The table of the reference backend: per operator one kernel that takes everything. */
+#include "backend/ref/ref.h"
+
+static ref_fn find(ons_op op)
+{
+    static ref_fn (*const families[])(ons_op) = { REF(elementwise), REF(layout), REF(product), REF(norm), REF(attention) };
+
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        if (families[i](op))
+            return families[i](op);
+    return NULL;
+}
+
+static onestep_status prepare(ons_prep *p)
+{
+    (void)p;
+    return ONESTEP_OK;
+}
+
+static void run(const ons_prep *p, const ons_args *a)
+{
+    find(p->node->op)(p->node, a);
+}
+
+static const ons_kernel list[] = { { "ref", NULL, prepare, run, NULL }, { 0 } };
+
+static const ons_kernel *kernels(ons_op op)
+{
+    return find(op) ? list : NULL;
+}
+
+static ons_dtype native(void)
+{
+    return ONS_F32;
+}
+
+#ifdef ONS_REAL_DOUBLE
+const ons_backend ons_backend_ref64 = { "ref64", kernels, ONS_F64, native };
+#else
+const ons_backend ons_backend_ref = { "ref", kernels, ONS_F32, native };
+#endif
