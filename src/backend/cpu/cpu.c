@@ -1,0 +1,75 @@
+/*
+ * The cpu backend's tables: per operator first oneDNN where it is the faster, then our kernels of the best
+ * instruction set, then the row that converts. Composed once, on first use.
+ */
+#include <pthread.h>
+
+#include "backend/cpu/cpu.h"
+
+enum { MAX_ROWS = 8 };
+
+static ons_kernel lists[ONS_N_OPS][MAX_ROWS];
+static pthread_once_t composed = PTHREAD_ONCE_INIT;
+
+const ons_cpu_variant *ons_cpu_variant_best(void)
+{
+    const ons_cpu_variant *v = ons_cpu_variants;
+
+    while (v[1].name && !v->supported())
+        v++;
+    return v;
+}
+
+const char *ons_cpu_refuse_not_f32(const ons_node *n)
+{
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i]->dtype != ONS_F32 && n->in[i]->dtype != ONS_I32)
+            return "an operand is not f32";
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->dtype != ONS_F32)
+            return "a result is not f32";
+    return NULL;
+}
+
+static int append(ons_kernel *list, int n, const ons_kernel *rows)
+{
+    for (; rows && rows->name && n < MAX_ROWS - 1; rows++)
+        list[n++] = *rows;
+    return n;
+}
+
+static void compose(void)
+{
+    const ons_cpu_variant *best = ons_cpu_variant_best();
+
+    for (int op = 0; op < ONS_N_OPS; op++) {
+        ons_kernel *list = lists[op];
+        int n = append(list, 0, ons_cpu_move_kernels((ons_op)op));
+
+        n = append(list, n, best->kernels((ons_op)op));
+        if (n && list[n - 1].refuse)
+            list[n] = ons_cpu_convert_kernel;
+    }
+}
+
+static const ons_kernel *find_kernels(ons_op op)
+{
+    pthread_once(&composed, compose);
+    return lists[op][0].name ? lists[op] : NULL;
+}
+
+const ons_kernel *ons_cpu_pick_f32(const ons_node *n)
+{
+    for (const ons_kernel *k = find_kernels(n->op);
+         k && k->name && k->prepare != ons_cpu_convert_kernel.prepare; k++)
+        if (!k->refuse || !k->refuse(n))
+            return k;
+    return NULL;
+}
+
+static ons_dtype find_native(void)
+{
+    return ons_cpu_has_bf16() ? ONS_BF16 : ONS_F32;
+}
+
+const ons_backend ons_backend_cpu = {"cpu", find_kernels, ONS_F32, find_native};

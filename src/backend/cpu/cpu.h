@@ -1,0 +1,54 @@
+/* What the files of the cpu backend share: threads, the variants per instruction set, and helpers for
+ * preparing. */
+#ifndef ONS_CPU_CPU_H
+#define ONS_CPU_CPU_H
+
+#include "backend/backend.h"
+
+/*
+ * Parallel regions. `task` runs once per thread; results must not depend on which thread does what, only on the
+ * partition, which is static. Inside a task ons_cpu_barrier() waits for the others.
+ */
+typedef void (*ons_cpu_task)(void *context, int thread, int n_threads);
+void ons_cpu_parallel(int n_threads, ons_cpu_task task, void *context);
+void ons_cpu_barrier(void);
+
+/* Splits [0, n) into one contiguous range per thread, with fewer threads when a range would be shorter than
+ * `grain`. */
+typedef void (*ons_cpu_range)(void *context, int64_t begin, int64_t end, int thread);
+void ons_cpu_for(int n_threads, int64_t n, int64_t grain, ons_cpu_range range, void *context);
+
+/* One build of the kernels for an instruction set. */
+typedef struct ons_cpu_variant {
+    const char *name;                        /* "generic", "avx2", "avx512" */
+    bool (*supported)(void);                 /* by this machine and ONEDNN_MAX_CPU_ISA */
+    const ons_kernel *(*kernels)(ons_op op); /* f32 rows; NULL: none. Ended by a row without a name */
+} ons_cpu_variant;
+extern const ons_cpu_variant ons_cpu_variants[]; /* best first, ended by a row without a name */
+const ons_cpu_variant *ons_cpu_variant_best(void);
+
+/* oneDNN's rows for an operator, NULL: none. */
+const ons_kernel *ons_cpu_dnnl_kernels(ons_op op);
+/* Rows that move elements of any type. */
+const ons_kernel *ons_cpu_move_kernels(ons_op op);
+/* The row that takes mixed and 16-bit storage by converting around the f32 kernel. */
+extern const ons_kernel ons_cpu_convert_kernel;
+/* The first f32 kernel of the best variant that takes a node whose floats are all f32. */
+const ons_kernel *ons_cpu_pick_f32(const ons_node *n);
+
+bool ons_cpu_has_bf16(void); /* bf16 products in hardware, and not capped */
+
+/* Reason to refuse unless every float operand is f32 (outputs too), else NULL. */
+const char *ons_cpu_refuse_not_f32(const ons_node *n);
+
+static inline size_t ons_cpu_align(size_t bytes)
+{
+    return (bytes + 63) & ~(size_t)63;
+}
+
+static inline int64_t ons_cpu_round_up(int64_t n, int64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+#endif

@@ -1,0 +1,163 @@
+/*
+ * Vectors of VW floats through the compilers' vector extensions, so that one source serves SSE2, NEON, AVX2 and
+ * AVX-512. Multiply-adds fuse where the instruction set has them (-ffp-contract=fast for these files).
+ * Polynomials are our own least-squares fits on Chebyshev nodes. Rejected: intrinsics (one copy of every loop
+ * per instruction set).
+ */
+#ifndef ONS_CPU_VEC_H
+#define ONS_CPU_VEC_H
+
+#include <stdint.h>
+#include <string.h>
+
+#ifndef ONS_VW
+#error "ONS_VW (floats per vector) and ONS_ISA come from meson.build"
+#endif
+#define VW ONS_VW
+#define ISA_PASTE2(a, b) a##_##b
+#define ISA_PASTE(a, b) ISA_PASTE2(a, b)
+#define ISA(name) ISA_PASTE(name, ONS_ISA)
+
+typedef float vf __attribute__((vector_size(VW * 4)));
+typedef int32_t vi __attribute__((vector_size(VW * 4)));
+typedef float vf_any __attribute__((vector_size(VW * 4), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+INLINE vf v_load(const float *p)
+{
+    return *(const vf_any *)p;
+}
+
+INLINE void v_store(float *p, vf x)
+{
+    *(vf_any *)p = x;
+}
+
+INLINE vf v_set(float x)
+{
+    return x - (vf){0};
+}
+
+/* First n < VW floats, zeros behind; and back. */
+INLINE vf v_load_part(const float *p, int64_t n)
+{
+    vf x = {0};
+
+    memcpy(&x, p, (size_t)n * 4);
+    return x;
+}
+
+INLINE void v_store_part(float *p, vf x, int64_t n)
+{
+    memcpy(p, &x, (size_t)n * 4);
+}
+
+/* mask ? a : b, mask of all ones or zeros per lane. */
+INLINE vf v_select(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+/* NaN in x stays. */
+INLINE vf v_min(vf x, vf hi)
+{
+    return v_select(x > hi, hi, x);
+}
+
+INLINE vf v_max(vf x, vf lo)
+{
+    return v_select(x < lo, lo, x);
+}
+
+INLINE vf v_abs(vf x)
+{
+    return (vf)((vi)x & 0x7fffffff);
+}
+
+INLINE float v_sum(vf x)
+{
+    float s = 0;
+
+    for (int i = 0; i < VW; i++)
+        s += x[i];
+    return s;
+}
+
+INLINE float v_max_lanes(vf x)
+{
+    float m = x[0];
+
+    for (int i = 1; i < VW; i++)
+        m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+/* e^x to 1 ulp: 2^n e^r with |r| <= ln 2 / 2; 2^n in two factors so that overflow and subnormals come out
+ * right. */
+INLINE vf v_exp(vf x)
+{
+    const vf magic = v_set(12582912.f); /* 1.5 * 2^23: adding it rounds to an integer */
+    vf t, n, r, p;
+    vi k, half;
+
+    x = v_min(v_max(x, v_set(-104.f)), v_set(89.f));
+    t = x * v_set(1.44269504089f) + magic;
+    n = t - magic;
+    k = (vi)t - 0x4b400000;
+    r = x - n * v_set(0.693145751953125f);
+    r = r - n * v_set(1.42860682030941723e-6f);
+    p = r * v_set(0.0013934545f) + v_set(0.0083637765f);
+    p = p * r + v_set(0.0416664568f);
+    p = p * r + v_set(0.1666657336f);
+    p = p * r + v_set(0.5f);
+    p = (p * r) * r + r + v_set(1.f);
+    half = k >> 1;
+    return p * (vf)((half + 127) << 23) * (vf)((k - half + 127) << 23);
+}
+
+INLINE vf v_sigmoid(vf x)
+{
+    return 1.f / (1.f + v_exp(-x));
+}
+
+INLINE vf v_tanh(vf x)
+{
+    vf a = v_abs(x), z = x * x, e = v_exp(-2.f * a), big = (1.f - e) / (1.f + e), p;
+
+    p = z * v_set(-0.0059329802f) + v_set(0.0208813188f);
+    p = p * z + v_set(-0.0538258484f);
+    p = p * z + v_set(0.1333260155f);
+    p = p * z + v_set(-0.3333332726f);
+    p = (p * z) * x + x;
+    big = (vf)((vi)big | ((vi)x & (vi)v_set(-0.f)));
+    return v_select(a < v_set(0.625f), p, big);
+}
+
+/* erfc(x) for x >= 0: t exp(-x^2 + q(t)), t = 1 / (1 + x / 2); the relative error stays near 1e-6 down to the
+ * tail. */
+INLINE vf v_erfc_positive(vf x)
+{
+    vf t = 1.f / (1.f + 0.5f * x), q;
+
+    q = t * v_set(0.1449302138f) + v_set(-0.6808271782f);
+    q = q * t + v_set(1.1567337581f);
+    q = q * t + v_set(-0.6962519002f);
+    q = q * t + v_set(-0.0802804311f);
+    q = q * t + v_set(0.0012675858f);
+    q = q * t + v_set(0.0346028002f);
+    q = q * t + v_set(0.3866404121f);
+    q = q * t + v_set(0.9986327833f);
+    q = q * t + v_set(-1.2654479969f);
+    return t * v_exp(q - x * x);
+}
+
+/* Phi(x) = (1 + erf(x / sqrt 2)) / 2, the normal distribution's integral. */
+INLINE vf v_normal_cdf(vf x)
+{
+    vf half = 0.5f * v_erfc_positive(v_abs(x) * v_set(0.70710678118654752f));
+
+    return v_select(x > v_set(0.f), 1.f - half, half);
+}
+
+#endif

@@ -1,0 +1,111 @@
+/* Packed weights: see weights.h. */
+#include <stdio.h>
+
+#include "backend/cpu/isa/weights.h"
+
+enum { NR = ONS_NR };
+
+size_t ISA(ons_b_floats)(const ons_pack_shape *s)
+{
+    if (!s->stride)
+        return ISA(ons_pack_b_floats)(s->k, s->n);
+    return ISA(ons_pack_b_floats)(s->kh * s->kw * s->o, s->c);
+}
+
+/* One panel of each phase of a backward-data weight. */
+static void pack_phases(float *dst, const float *w, const ons_pack_shape *s, int64_t panel)
+{
+    int64_t n_panels = (s->c + NR - 1) / NR, width = s->c - panel * NR < NR ? s->c - panel * NR : NR;
+
+    for (int64_t py = 0; py < s->stride; py++)
+        for (int64_t px = 0; px < s->stride; px++) {
+            int ny = ons_phase_taps(s->kh, s->stride, py), nx = ons_phase_taps(s->kw, s->stride, px);
+            int64_t k = (int64_t)ny * nx * s->o;
+            float *to = dst + panel * k * NR;
+
+            for (int64_t r = py; r < s->kh; r += s->stride)
+                for (int64_t q = px; q < s->kw; q += s->stride, to += s->o * NR)
+                    ISA(ons_pack_b)
+                    (to, w + (r * s->kw + q) * s->c + panel * NR, s->kh * s->kw * s->c, s->o, width, false, 1.f,
+                     0, 1);
+            dst += n_panels * k * NR;
+        }
+}
+
+static void pack_panels(float *dst, const float *src, const ons_pack_shape *s, int64_t from, int64_t to)
+{
+    if (!s->stride) {
+        ISA(ons_pack_b)(dst, src, s->ld, s->k, s->n, s->transposed, s->alpha, from, to);
+        return;
+    }
+    for (int64_t p = from; p < to; p++)
+        pack_phases(dst, src, s, p);
+}
+
+static int64_t count_panels(const ons_pack_shape *s)
+{
+    return ((s->stride ? s->c : s->n) + NR - 1) / NR;
+}
+
+typedef struct pack_job {
+    float *dst;
+    const float *src;
+    const ons_pack_shape *shape;
+} pack_job;
+
+static void pack_range(void *context, int64_t begin, int64_t end, int thread)
+{
+    const pack_job *job = context;
+
+    (void)thread;
+    pack_panels(job->dst, job->src, job->shape, begin, end);
+}
+
+static void pack_param(void *dst, const float *src, const ons_param *param, const void *context)
+{
+    pack_job job = {dst, src, context};
+
+    (void)param;
+    ons_cpu_for(job.shape->n_threads, count_panels(job.shape), 1, pack_range, &job);
+}
+
+onestep_status ISA(ons_b_prepare)(ons_b_source *b, const ons_prep *p, int operand, const ons_pack_shape *shape,
+                                  size_t *scratch_bytes)
+{
+    const ons_node *leaf = p->node->in[operand]->node;
+    size_t bytes = ISA(ons_b_floats)(shape) * 4;
+    char layout[96];
+    ons_params *set = NULL;
+
+    b->packed = NULL;
+    b->shape = *shape;
+    b->operand = operand;
+    *scratch_bytes = 0;
+    if (leaf->op == ONS_OP_PARAM && leaf->attrs.param.slot < p->n_params)
+        set = p->params[leaf->attrs.param.slot];
+    if (!set) {
+        *scratch_bytes = ons_cpu_align(bytes);
+        return ONESTEP_OK;
+    }
+    snprintf(layout, sizeof layout, "panels%d %s k%lld n%lld s%lld a%.9g", NR, shape->transposed ? "t" : "n",
+             (long long)shape->k, (long long)shape->n, (long long)shape->stride, (double)shape->alpha);
+    b->packed =
+        ons_params_packed(set, leaf->attrs.param.index, layout, bytes, pack_param, shape, sizeof *shape);
+    if (!b->packed)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a packed copy (%zu bytes) of its weight",
+                        p->node->layer, bytes);
+    return ONESTEP_OK;
+}
+
+const float *ISA(ons_b_data)(const ons_b_source *b, const float *values, float *scratch, int thread,
+                             int n_threads)
+{
+    int64_t from, to;
+
+    if (b->packed)
+        return ons_packed_data(b->packed);
+    ons_partition(count_panels(&b->shape), n_threads, thread, &from, &to);
+    pack_panels(scratch, values, &b->shape, from, to);
+    ons_cpu_barrier();
+    return scratch;
+}

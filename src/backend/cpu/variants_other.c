@@ -1,0 +1,19 @@
+/* Processors other than x86-64: the generic build, whose vectors the compiler maps to NEON and the like. */
+#include "backend/cpu/cpu.h"
+
+const ons_kernel *ons_cpu_kernels_generic(ons_op op);
+
+static bool has_generic(void)
+{
+    return true;
+}
+
+bool ons_cpu_has_bf16(void)
+{
+    return false;
+}
+
+const ons_cpu_variant ons_cpu_variants[] = {
+    {"generic", has_generic, ons_cpu_kernels_generic},
+    {0},
+};
