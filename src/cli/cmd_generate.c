@@ -1,0 +1,374 @@
+/*
+ * onestep generate: pictures from prompts. This file has the options and the run; where the pictures go is
+ * generate_output.c's.
+ *
+ * Settings that a model cannot use are pointed out instead of being applied: most bad pictures of one-step
+ * models come from guidance or steps carried over from the model before.
+ */
+#include "cli/generate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/system.h"
+#include "cli/show.h"
+
+static const cli_option options[] = {
+    {'m', "model", CLI_TEXT, offsetof(generate_args, model), .unit = "DIR", .required = true,
+     .help = "pipeline folder: one that onestep made, or any of diffusers' Stable Diffusion kind"},
+    {'p', "prompt", CLI_TEXT, offsetof(generate_args, prompt), .help = "what to draw"},
+    {'n', "negative", CLI_TEXT, offsetof(generate_args, negative),
+     .help = "what to keep away from; needs guidance"},
+    {'o', "output", CLI_TEXT, offsetof(generate_args, output), .unit = "FILE|DIR|-",
+     .help =
+         "PNG file, folder for several, or - for standard output; default onestep-SEED.png, none with --show"},
+    {'W', "width", CLI_INT, offsetof(generate_args, width), .max = 8192,
+     .help = "pixels; default the model's own"},
+    {'H', "height", CLI_INT, offsetof(generate_args, height), .max = 8192,
+     .help = "pixels; default the model's own"},
+    {'s', "seed", CLI_SEED, offsetof(generate_args, seed), .preset = "-1",
+     .help = "seed of the first picture, further ones count up; -1: random. Always printed"},
+    {'b', "count", CLI_INT, offsetof(generate_args, count), .min = 1, .max = 4096, .preset = "1",
+     .help = "pictures per prompt"},
+    {0, "prompts", CLI_TEXT, offsetof(generate_args, prompts), .unit = "FILE",
+     .help =
+         "one prompt a line; makes 00000.png, 00001.png, ... and a contact sheet sheet.png in the folder -o"},
+    {0, "title", CLI_TEXT, offsetof(generate_args, title), .help = "line above the contact sheet"},
+    {0, "show", CLI_FLAG, offsetof(generate_args, show), .help = "draw in the terminal as well"},
+    {0, "json", CLI_FLAG, offsetof(generate_args, json),
+     .help = "print settings, files and times as JSON on standard output"},
+    {0},
+};
+
+static const cli_option sampling[] = {
+    {0, "steps", CLI_INT, offsetof(generate_args, steps), .min = 1, .max = 1000,
+     .help = "network evaluations; default the model's own"},
+    {0, "timesteps", CLI_LIST, offsetof(generate_args, timesteps), .max = 999,
+     .help = "the very timesteps, descending, instead of --steps: 999,749,499,249"},
+    {0, "cfg-scale", CLI_REAL, offsetof(generate_args, cfg_scale), .max = 100,
+     .help = "guidance; 0 and 1 are off; default the model's own, off for a student"},
+    {0, "sampler", CLI_TEXT, offsetof(generate_args, sampler), .unit = "NAME",
+     .help = "ddim, euler, dpm++2m or lcm; default the model's own"},
+    {0, "rng", CLI_CHOICE, offsetof(generate_args, rng), .choices = "philox|torch", .preset = "philox",
+     .help = "starting noise; torch: what torch.randn gives for the seed on a CPU"},
+    {0, "batch-size", CLI_INT, offsetof(generate_args, batch_size), .max = 1024, .preset = "0",
+     .help = "pictures computed together; 0: by size"},
+    {0},
+};
+
+static int check_arguments(const cli_call *call)
+{
+    const generate_args *a = call->values;
+
+    if (!a->prompt == !a->prompts)
+        return cli_usage(call->command, a->prompt ? "-p and --prompts exclude each other"
+                                                  : "nothing to draw: -p PROMPT or --prompts FILE is missing");
+    if (a->timesteps.n && cli_given(call, "steps") && a->steps != a->timesteps.n)
+        return cli_usage(call->command, "--steps %d and %d --timesteps contradict each other", a->steps,
+                         a->timesteps.n);
+    return 0;
+}
+
+static bool is_student(const ons_model *m)
+{
+    return m->card.timestep >= 0;
+}
+
+/* What was typed but cannot matter, or is known to do harm. */
+static void point_out(const generate_job *j, ons_run_settings *s)
+{
+    const generate_args *a = j->args;
+    const bool off = cli_given(j->call, "cfg-scale")
+                         ? a->cfg_scale == 0 || a->cfg_scale == 1
+                         : j->model->card.guidance == 0 || j->model->card.guidance == 1;
+
+    if (is_student(j->model) && !off) {
+        ons_warn("guidance is built into this one-step model: --cfg-scale %g is ignored", a->cfg_scale);
+        s->guidance = 1;
+    }
+    if (a->negative && (off || is_student(j->model)))
+        ons_warn("--negative has no effect: guidance is %s",
+                 is_student(j->model) ? "built into this model" : "off");
+    if (is_student(j->model) && (cli_given(j->call, "steps") || a->timesteps.n) && s->steps != 1)
+        ons_warn("this model was trained for one step at timestep %d; %d steps are not what it learned",
+                 j->model->card.timestep, s->steps);
+    if (is_student(j->model) && a->timesteps.n == 1 && a->timesteps.values[0] != j->model->card.timestep)
+        ons_warn("this model was trained at timestep %d, not %d", j->model->card.timestep,
+                 a->timesteps.values[0]);
+    if (a->title && !j->to_folder)
+        ons_warn("--title has no effect: there is no contact sheet");
+}
+
+static onestep_status read_prompts(generate_job *j)
+{
+    const int count = j->args->count;
+    size_t size, n = 0;
+    char *line, *rest = NULL;
+    onestep_status st;
+
+    ONS_TRY(ons_read_file(j->args->prompts, 64 << 20, &j->text, &size));
+    for (const char *p = j->text; (p = strchr(p, '\n')); p++)
+        n++;
+    j->prompts = ons_calloc((n + 1) * (size_t)count, sizeof *j->prompts);
+    if (!j->prompts)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for %zu prompts", j->args->prompts, n);
+    line = strncmp(j->text, "\xef\xbb\xbf", 3) == 0 ? j->text + 3 : j->text; /* a byte order mark */
+    for (line = strtok_r(line, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
+        for (int i = 0; i < count; i++)
+            j->prompts[j->n++] = line;
+    if (j->n == 0)
+        return ons_fail(ONESTEP_BAD_FILE, "%s: no prompts in it; one a line is expected", j->args->prompts);
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+static onestep_status collect_prompts(generate_job *j)
+{
+    if (j->args->prompts)
+        return read_prompts(j);
+    j->prompts = ons_calloc((size_t)j->args->count, sizeof *j->prompts);
+    if (!j->prompts)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d prompts", j->args->count);
+    for (j->n = 0; j->n < j->args->count; j->n++)
+        j->prompts[j->n] = j->args->prompt;
+    return ONESTEP_OK;
+}
+
+/* A prompt that is longer than the context is drawn as far as it fits; the rest is shown. */
+static onestep_status check_length(const ons_tokenizer *t, const char *what, const char *prompt)
+{
+    const int context = ons_tokenizer_context(t);
+    int32_t *ids = ons_calloc((size_t)context, sizeof *ids);
+    size_t rest = 0;
+    onestep_status st;
+
+    if (!ids)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d tokens", context);
+    st = ons_tokenizer_encode(t, prompt, ids, NULL, &rest);
+    if (st == ONESTEP_OK && prompt[rest])
+        ons_warn("%s is longer than the %d tokens that this model reads; not used: \"%s\"", what, context - 2,
+                 prompt + rest + strspn(prompt + rest, " "));
+    ons_free(ids);
+    return st;
+}
+
+static onestep_status check_lengths(const generate_job *j)
+{
+    onestep_status st;
+
+    for (int i = 0; i < j->n; i += j->args->count)
+        ONS_TRY(check_length(j->model->tokenizer, "the prompt", j->prompts[i]));
+    if (j->args->negative)
+        ONS_TRY(check_length(j->model->tokenizer, "the negative prompt", j->args->negative));
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+/* About 16 pictures of 128x128 at a time: enough to fill the cores, small enough for memory. */
+static int choose_batch(const generate_job *j)
+{
+    int64_t fit = (int64_t)16 * 128 * 128 / ((int64_t)j->width * j->height);
+
+    if (j->args->batch_size > 0)
+        fit = j->args->batch_size;
+    fit = fit < 1 ? 1 : fit > 16 && j->args->batch_size == 0 ? 16 : fit;
+    return fit < j->n ? (int)fit : j->n;
+}
+
+typedef struct step_counter {
+    ons_progress progress;
+    long done;
+} step_counter;
+
+static bool count_step(void *user, int step, int n_steps)
+{
+    step_counter *c = user;
+
+    (void)step;
+    (void)n_steps;
+    ons_progress_update(&c->progress, ++c->done, "%s", "");
+    return !ons_interrupted();
+}
+
+static void add_times(ons_run_stats *sum, ons_run_stats s)
+{
+    sum->text_s += s.text_s;
+    sum->unet_s += s.unet_s;
+    sum->decoder_s += s.decoder_s;
+    sum->total_s += s.total_s;
+    sum->n_evaluations += s.n_evaluations;
+    sum->flops += s.flops;
+}
+
+static onestep_status run_batch(generate_job *j, ons_runner *r, const ons_run_settings *s, int at, int n,
+                                float *noise, uint64_t *seeds, const char **negatives)
+{
+    const size_t size = (size_t)ons_runner_latent_size(r);
+    int64_t h, w, c;
+    onestep_status st;
+
+    ons_runner_latent_shape(r, &h, &w, &c);
+    for (int i = 0; i < n; i++) {
+        seeds[i] = j->seed + (uint64_t)(at + i);
+        ons_picture_noise(s->noise, seeds[i], h, w, c, noise + (size_t)i * size);
+        negatives[i] = j->args->negative ? j->args->negative : "";
+    }
+    ONS_TRY(ons_runner_run(r, s, n, j->prompts + at, negatives, noise, seeds, NULL,
+                           j->rgb + (size_t)at * (size_t)j->width * (size_t)j->height * 3));
+    add_times(&j->times, ons_runner_stats(r));
+    for (int i = at; i < at + n; i++)
+        ONS_TRY(generate_write_picture(j, i));
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+static onestep_status run_all(generate_job *j, ons_runner *r, ons_run_settings *s, int batch)
+{
+    float *noise = ons_malloc((size_t)batch * (size_t)ons_runner_latent_size(r) * sizeof *noise);
+    uint64_t *seeds = ons_calloc((size_t)batch, sizeof *seeds);
+    const char **negatives = ons_calloc((size_t)batch, sizeof *negatives);
+    const long n_runs = (j->n + batch - 1) / batch;
+    step_counter counter = {.done = 0};
+    onestep_status st = ONESTEP_OK;
+
+    j->rgb = ons_malloc((size_t)j->n * (size_t)j->width * (size_t)j->height * 3);
+    if (!noise || !seeds || !negatives || !j->rgb) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for %d pictures of %dx%d", j->n, j->width, j->height);
+        goto fail;
+    }
+    ons_progress_begin(&counter.progress, "generate", "step", 0, n_runs * j->run.steps);
+    s->progress = count_step;
+    s->user = &counter;
+    for (int at = 0; at < j->n; at += batch)
+        ONS_TRY(run_batch(j, r, s, at, j->n - at < batch ? j->n - at : batch, noise, seeds, negatives));
+fail:
+    if (noise && seeds && negatives && j->rgb)
+        ons_progress_end(&counter.progress);
+    ons_free(noise);
+    ons_free(seeds);
+    ons_free(negatives);
+    return st;
+}
+
+static onestep_status compute(generate_job *j, ons_run_settings *s)
+{
+    ons_runner_options o = {.width = j->width,
+                            .height = j->height,
+                            .n_threads = j->args->common.n_threads,
+                            .precision = j->precision};
+    ons_runner *r = NULL;
+    onestep_status st;
+
+    o.batch = choose_batch(j);
+    ONS_TRY(ons_runner_create(j->model, &o, &r));
+    ONS_TRY(run_all(j, r, s, o.batch));
+    ons_verbose("batch %d, %s, %.1f MB of buffers, %.2f GFLOP a picture", o.batch, ons_dtype_name(j->precision),
+                (double)ons_runner_peak_bytes(r) / 1e6, j->times.flops / 1e9 / j->n);
+fail:
+    ons_runner_destroy(&r);
+    return st;
+}
+
+static void print_summary(const generate_job *j)
+{
+    char *file = j->to_folder ? ons_strdup(j->args->output) : ons_strdup(j->file ? j->file : "picture");
+
+    ons_info("%s: %d picture%s of %dx%d in %.3g s (text %.3g, %d evaluation%s %.3g, decoder %.3g)",
+             j->to_stdout ? "standard output"
+             : file       ? file
+                          : "",
+             j->n, j->n == 1 ? "" : "s", j->width, j->height, j->times.total_s, j->times.text_s,
+             j->times.n_evaluations, j->times.n_evaluations == 1 ? "" : "s", j->times.unet_s,
+             j->times.decoder_s);
+    ons_free(file);
+}
+
+static onestep_status prepare(generate_job *j, ons_run_settings *s)
+{
+    const generate_args *a = j->args;
+    onestep_status st;
+
+    ONS_TRY(generate_prepare_output(j));
+    ONS_TRY(ons_model_open(a->model, &j->model));
+    *s = (ons_run_settings){.steps = a->timesteps.n ? a->timesteps.n : a->steps,
+                            .timesteps = a->timesteps.n ? a->timesteps.values : NULL,
+                            .guidance = cli_given(j->call, "cfg-scale") ? a->cfg_scale : -1,
+                            .sampler = a->sampler,
+                            .noise = a->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX};
+    point_out(j, s);
+    ONS_TRY(ons_run_resolve(j->model, s, &j->run));
+    ONS_TRY(ons_size_resolve(j->model, &j->width, &j->height));
+    ONS_TRY(check_lengths(j));
+    ONS_TRY(ons_model_hash(a->model, j->model_sha256));
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+static onestep_status generate(generate_job *j)
+{
+    ons_run_settings s;
+    onestep_status st;
+
+    ONS_TRY(prepare(j, &s));
+    fprintf(stderr, "seed: %llu\n", (unsigned long long)j->seed);
+    ONS_TRY(compute(j, &s));
+    if (j->to_folder && j->n > 1)
+        ONS_TRY(generate_write_sheet(j));
+    if (j->args->json)
+        ONS_TRY(generate_print_json(j));
+    for (int i = 0; j->args->show && i < j->n; i++)
+        cli_show(j->rgb + (size_t)i * (size_t)j->width * (size_t)j->height * 3, j->width, j->height,
+                 j->args->json || j->to_stdout ? stderr : stdout);
+    print_summary(j);
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+static int run(const cli_call *call)
+{
+    const generate_args *a = call->values;
+    generate_job j = {.call = call, .args = a, .width = a->width, .height = a->height};
+    int code = check_arguments(call);
+
+    if (code)
+        return code;
+    cli_apply_common(&a->common);
+    j.precision = cli_precision(&a->common);
+    j.seed = a->seed.random ? ons_random_seed() >> 32 : a->seed.value; /* short enough to type again */
+    code = cli_finish(collect_prompts(&j));
+    if (code == 0)
+        code = generate_plan_output(&j);
+    if (code == 0)
+        code = cli_finish(generate(&j));
+    ons_model_close(&j.model);
+    ons_free(j.text);
+    ons_free(j.prompts);
+    ons_free(j.file);
+    ons_free(j.rgb);
+    return code;
+}
+
+static const cli_group groups[] = {{NULL, options, 0},
+                                   {"Sampling", sampling, 0},
+                                   {"Running", cli_common_options, offsetof(generate_args, common)},
+                                   {0}};
+
+const cli_command cli_cmd_generate = {
+    .name = "generate",
+    .summary = "make pictures from prompts",
+    .details = "Steps, guidance and sampler come from the model: a one-step model makes one network evaluation "
+               "without "
+               "guidance. The PNG carries its settings (see: onestep info FILE.png).",
+    .groups = groups,
+    .values_size = sizeof(generate_args),
+    .run = run,
+};

@@ -1,0 +1,47 @@
+/* Inside of `onestep generate`: what was asked for, the list of pictures to make, and where they go. */
+#ifndef ONS_CLI_GENERATE_H
+#define ONS_CLI_GENERATE_H
+
+#include "cli/commands.h"
+#include "pipeline/parameters.h"
+
+typedef struct generate_args {
+    cli_common common;
+    const char *model, *prompt, *negative, *output, *prompts, *title;
+    int width, height;
+    cli_seed seed;
+    int steps;
+    cli_int_list timesteps;
+    double cfg_scale;
+    const char *sampler;
+    int count, batch_size, rng;
+    bool show, json;
+} generate_args;
+
+typedef struct generate_job {
+    const cli_call *call;
+    const generate_args *args;
+    ons_model *model;
+    ons_resolved run;
+    ons_dtype precision;
+    int width, height;
+    char *text;           /* the file of prompts, lines cut */
+    const char **prompts; /* [n], one per picture */
+    int n;
+    uint64_t seed; /* of picture 0; picture i has seed + i */
+    char model_sha256[65];
+    bool to_stdout, to_folder;
+    char *file;          /* the one picture, where neither of the two */
+    uint8_t *rgb;        /* [n, height, width, 3] */
+    ons_run_stats times; /* summed over the batches */
+} generate_job;
+
+/* Where pictures go (generate_output.c). Checked before anything is computed. */
+int generate_plan_output(generate_job *j); /* an exit code */
+onestep_status generate_prepare_output(generate_job *j) ONESTEP_CHECK;
+onestep_status generate_write_picture(const generate_job *j, int i) ONESTEP_CHECK;
+onestep_status generate_write_sheet(const generate_job *j) ONESTEP_CHECK; /* folders only */
+onestep_status generate_print_json(const generate_job *j) ONESTEP_CHECK;
+char *generate_file_name(const generate_job *j, int i); /* of a picture; NULL: no memory; ons_free */
+
+#endif

@@ -1,0 +1,136 @@
+/* Texts inside a PNG. No times and no host names in them: the same seed gives the same bytes. */
+#include "pipeline/parameters.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+enum { MAX_HASHED_BYTES = 1 << 30 };
+
+/* The names by which the samplers are known there. */
+static const struct {
+    const char *name, *shown;
+} sampler_names[] = {{"ddim", "DDIM"}, {"euler", "Euler"}, {"dpm++2m", "DPM++ 2M"}, {"lcm", "LCM"}};
+
+static const char *shown_sampler(const char *name)
+{
+    for (size_t i = 0; i < sizeof sampler_names / sizeof *sampler_names; i++)
+        if (strcmp(sampler_names[i].name, name) == 0)
+            return sampler_names[i].shown;
+    return name;
+}
+
+/* "sd_turbo" of "models/sd_turbo/"; quoted as JSON where a comma or colon would split it. */
+static char *model_name(const char *folder)
+{
+    size_t end = strlen(folder), start;
+    json_t *text;
+    char *quoted, *out;
+
+    while (end > 1 && folder[end - 1] == '/')
+        end--;
+    for (start = end; start > 0 && folder[start - 1] != '/'; start--)
+        ;
+    if (!memchr(folder + start, ',', end - start) && !memchr(folder + start, ':', end - start))
+        return ons_format("%.*s", (int)(end - start), folder + start);
+    text = json_stringn(folder + start, end - start);
+    quoted = json_dumps(text, JSON_ENCODE_ANY);
+    out = quoted ? ons_strdup(quoted) : NULL;
+    free(quoted);
+    json_decref(text);
+    return out;
+}
+
+static char *timestep_list(const ons_parameters *p)
+{
+    char *list = ons_strdup("");
+
+    for (int i = 0; list && i < p->run.steps; i++) {
+        char *longer = ons_format("%s%s%d", list, i ? ", " : "", p->run.timesteps[i]);
+
+        ons_free(list);
+        list = longer;
+    }
+    return list;
+}
+
+char *ons_parameters_text(const ons_parameters *p)
+{
+    const bool negative = p->negative && *p->negative, hash = p->model_sha256[0] != 0;
+    char *model = model_name(p->model), *times = timestep_list(p), *out = NULL;
+
+    if (model && times)
+        out = ons_format(
+            "%s\n%s%s%sSteps: %d, Sampler: %s, CFG scale: %.6g, Seed: %llu, Size: %dx%d, %s%.10s%sModel: %s, "
+            "%s%s%s%sVersion: onestep %s",
+            p->prompt, negative ? "Negative prompt: " : "", negative ? p->negative : "", negative ? "\n" : "",
+            p->run.steps, shown_sampler(p->run.sampler), p->run.guidance, (unsigned long long)p->seed, p->width,
+            p->height, hash ? "Model hash: " : "", p->model_sha256, hash ? ", " : "", model,
+            p->noise == ONS_NOISE_TORCH ? "RNG: CPU, " : "", p->run.custom_timesteps ? "Timesteps: \"" : "",
+            p->run.custom_timesteps ? times : "", p->run.custom_timesteps ? "\", " : "", onestep_version());
+    ons_free(model);
+    ons_free(times);
+    return out;
+}
+
+static json_t *text_value(const char *text)
+{
+    json_t *v = json_string(text); /* NULL for bytes that are not UTF-8 */
+
+    return v ? v : json_string("(not UTF-8)");
+}
+
+json_t *ons_parameters_object(const ons_parameters *p)
+{
+    json_t *o = json_object(), *times = json_array();
+
+    for (int i = 0; i < p->run.steps; i++)
+        json_array_append_new(times, json_integer(p->run.timesteps[i]));
+    json_object_set_new(o, "version", json_string(onestep_version()));
+    json_object_set_new(o, "prompt", text_value(p->prompt));
+    json_object_set_new(o, "negative", text_value(p->negative ? p->negative : ""));
+    json_object_set_new(o, "model", text_value(p->model));
+    json_object_set_new(o, "model_sha256", p->model_sha256[0] ? json_string(p->model_sha256) : json_null());
+    /* JSON readers keep 53 bits of a number: beyond that the seed is a string */
+    json_object_set_new(o, "seed",
+                        p->seed >> 53 ? json_sprintf("%llu", (unsigned long long)p->seed)
+                                      : json_integer((json_int_t)p->seed));
+    json_object_set_new(o, "rng", json_string(p->noise == ONS_NOISE_TORCH ? "torch" : "philox"));
+    json_object_set_new(o, "width", json_integer(p->width));
+    json_object_set_new(o, "height", json_integer(p->height));
+    json_object_set_new(o, "steps", json_integer(p->run.steps));
+    json_object_set_new(o, "timesteps", times);
+    json_object_set_new(o, "sampler", json_string(p->run.sampler));
+    json_object_set_new(o, "cfg_scale", json_real(p->run.guidance));
+    json_object_set_new(o, "type", json_string(ons_dtype_name(p->precision)));
+    return o;
+}
+
+char *ons_parameters_json(const ons_parameters *p)
+{
+    json_t *o = ons_parameters_object(p);
+    char *text = json_dumps(o, JSON_COMPACT), *out = text ? ons_strdup(text) : NULL;
+
+    free(text);
+    json_decref(o);
+    return out;
+}
+
+onestep_status ons_model_hash(const char *folder, char hex[65])
+{
+    char *path = ons_format("%s/unet/diffusion_pytorch_model.safetensors", folder);
+    onestep_status st = ONESTEP_OK;
+    struct stat info;
+
+    hex[0] = 0;
+    if (!path)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    if (stat(path, &info) == 0 && info.st_size <= MAX_HASHED_BYTES)
+        st = ons_sha256_file(path, hex);
+    ons_free(path);
+    return st;
+}

@@ -1,0 +1,32 @@
+/*
+ * How a picture was made, as the texts that travel inside its PNG: `parameters` in the layout of
+ * AUTOMATIC1111's web interface, which other programs read, and `onestep`, one JSON object with everything.
+ */
+#ifndef ONS_PIPELINE_PARAMETERS_H
+#define ONS_PIPELINE_PARAMETERS_H
+
+#include "pipeline/generate.h"
+
+typedef struct ons_parameters {
+    const char *prompt, *negative; /* negative "" or NULL: none */
+    const char *model;             /* folder */
+    char model_sha256[65];         /* of the UNet's weights; "" unknown */
+    uint64_t seed;
+    ons_noise_kind noise;
+    int width, height;
+    ons_resolved run;
+    ons_dtype precision;
+} ons_parameters;
+
+/* Both return text to be released with ons_free; NULL: no memory. */
+char *ons_parameters_text(const ons_parameters *p);
+char *ons_parameters_json(const ons_parameters *p);
+struct json_t *ons_parameters_object(const ons_parameters *p); /* the object of the latter; json_decref */
+
+/*
+ * SHA-256 of the UNet's weight file, by which other programs know a model. "" where the folder has no single
+ * such file, or one of more than 1 GB, which would take longer to hash than to run.
+ */
+onestep_status ons_model_hash(const char *folder, char hex[65]) ONESTEP_CHECK;
+
+#endif
