@@ -1,0 +1,106 @@
+/*
+ * Pictures are moved by up to two pixels and scaled by up to 8 %, so that the network learns what is drawn and
+ * not where each pixel stands; mirroring and colour changes are left out, since captions name sides and
+ * colours.
+ */
+#include "train/contrastive_batch.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+
+enum { STREAM_AUGMENT = 301, MAX_SHIFT = 2 };
+static const double max_scale = 0.08;
+
+static float pixel_at(const uint8_t *rgb, int size, int y, int x, int c)
+{
+    if (y < 0 || x < 0 || y >= size || x >= size)
+        return 1; /* white, as the sets are padded */
+    return (float)rgb[(y * size + x) * 3 + c] / 127.5F - 1;
+}
+
+/* Bilinear sampling of rgb at (centre + (p - centre) / scale - shift). */
+static void warp(float *dst, const uint8_t *rgb, int size, const float random[3])
+{
+    float scale = 1 + (float)max_scale * (2 * random[0] - 1), half = 0.5F * (float)(size - 1);
+    float dy = MAX_SHIFT * (2 * random[1] - 1), dx = MAX_SHIFT * (2 * random[2] - 1);
+
+    for (int y = 0; y < size; y++) {
+        float sy = half + ((float)y - half) / scale - dy, fy = floorf(sy), wy = sy - fy;
+
+        for (int x = 0; x < size; x++) {
+            float sx = half + ((float)x - half) / scale - dx, fx = floorf(sx), wx = sx - fx;
+            int y0 = (int)fy, x0 = (int)fx;
+
+            for (int c = 0; c < 3; c++) {
+                float top = (1 - wx) * pixel_at(rgb, size, y0, x0, c) + wx * pixel_at(rgb, size, y0, x0 + 1, c);
+                float low =
+                    (1 - wx) * pixel_at(rgb, size, y0 + 1, x0, c) + wx * pixel_at(rgb, size, y0 + 1, x0 + 1, c);
+
+                *dst++ = (1 - wy) * top + wy * low;
+            }
+        }
+    }
+}
+
+static bool caption_fits(const ons_item *item, const char *caption)
+{
+    for (int i = 0; i < item->n_captions; i++)
+        if (!strcmp(item->captions[i], caption))
+            return true;
+    return false;
+}
+
+static void share_evenly(float *row, int n)
+{
+    float sum = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += row[i];
+    for (int i = 0; i < n; i++)
+        row[i] /= sum;
+}
+
+static void fill_targets(const ons_contrastive_batch *b, const ons_draw *draws)
+{
+    int n = b->n;
+
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            bool fits = i == j || caption_fits(ons_dataset_at(b->data, draws[i].item), draws[j].caption);
+
+            b->by_picture[i * n + j] = b->by_caption[j * n + i] = fits;
+        }
+    for (int i = 0; i < n; i++) {
+        share_evenly(b->by_picture + i * n, n);
+        share_evenly(b->by_caption + i * n, n);
+    }
+}
+
+onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_t step)
+{
+    onestep_status st = ONESTEP_OK;
+    int n = b->n, context = ons_tokenizer_context(b->tokenizer);
+    size_t values = (size_t)b->size * (size_t)b->size * 3;
+    ons_draw draws[ONS_CONTRASTIVE_MAX_BATCH];
+
+    for (int i = 0; i < n; i++) {
+        int used = 0;
+
+        draws[i] =
+            ons_dataset_draw(b->data, b->seed, (uint64_t)step * (uint64_t)n + (uint64_t)i, 0, b->p_keyword);
+        ONS_TRY(ons_tokenizer_encode(b->tokenizer, draws[i].caption, b->ids + i * context, &used, NULL));
+        b->ends[i] = used - 1;
+    }
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < n; i++) {
+        float random[3];
+
+        ons_rand_uniform(b->seed, STREAM_AUGMENT, ((uint64_t)step * (uint64_t)n + (uint64_t)i) * 3, random, 3);
+        warp(b->pixels + (size_t)i * values, ons_dataset_at(b->data, draws[i].item)->rgb, b->size, random);
+    }
+    fill_targets(b, draws);
+fail:
+    return st;
+}

@@ -1,0 +1,27 @@
+/* Batches of contrastive training: augmented pictures, encoded captions, and which of them fit together. */
+#ifndef ONS_TRAIN_CONTRASTIVE_BATCH_H
+#define ONS_TRAIN_CONTRASTIVE_BATCH_H
+
+#include "data/dataset.h"
+#include "text/tokenizer.h"
+
+enum { ONS_CONTRASTIVE_MAX_BATCH = 1024 };
+
+typedef struct ons_contrastive_batch {
+    const ons_dataset *data;
+    const ons_tokenizer *tokenizer;
+    int size, n; /* pixels per side, pictures per batch */
+    double p_keyword;
+    uint64_t seed;
+    /* The plan's inputs, owned by the plan. */
+    float *pixels;                  /* [n, size, size, 3] in -1..1 */
+    int32_t *ids;                   /* [n, context] */
+    int32_t *ends;                  /* [n] position of the end token */
+    float *by_picture, *by_caption; /* [n, n]: rows sum to 1; row i of by_picture: captions that fit picture i;
+                                       of by_caption: pictures that fit caption i */
+} ons_contrastive_batch;
+
+/* Fills the inputs for batch number `step`; a function of (seed, step) alone. */
+onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_t step) ONESTEP_CHECK;
+
+#endif
