@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "pipeline/picture.h"
 
 enum { GAP = 8, FONT_SIZE = 11, CAPTION_LINES = 2, WANTED_WIDTH = 128, MAX_SIDE = 65500 };
 
@@ -100,5 +101,27 @@ onestep_status ons_sheet_draw(const ons_tile *tiles, int n, const ons_sheet_opti
     st = ONESTEP_OK;
 fail:
     ons_font_close(&font);
+    return st;
+}
+
+onestep_status ons_sheet_write(const char *path, const uint8_t *rgb, int n, int width, int height, int columns,
+                               const char *const *captions)
+{
+    const ons_sheet_options o = {.width = width, .height = height, .columns = columns};
+    ons_tile *tiles = ons_calloc((size_t)(n > 0 ? n : 1), sizeof *tiles);
+    uint8_t *sheet = NULL;
+    int sheet_width, sheet_height;
+    onestep_status st;
+
+    if (!tiles)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a sheet of %d pictures", path, n);
+    for (int i = 0; i < n; i++)
+        tiles[i] =
+            (ons_tile){rgb + (size_t)i * (size_t)width * (size_t)height * 3, captions ? captions[i] : NULL};
+    ONS_TRY(ons_sheet_draw(tiles, n, &o, &sheet, &sheet_width, &sheet_height));
+    ONS_TRY(ons_picture_write(path, sheet, sheet_width, sheet_height, NULL, 0));
+fail:
+    ons_free(sheet);
+    ons_free(tiles);
     return st;
 }

@@ -27,6 +27,11 @@ typedef struct ons_sheet_options {
 onestep_status ons_sheet_draw(const ons_tile *tiles, int n, const ons_sheet_options *o, uint8_t **rgb,
                               int *width, int *height) ONESTEP_CHECK;
 
+/* The usual case in one call: n pictures [n, height, width, 3] with captions (NULL: none) as a PNG file.
+ * columns as above. */
+onestep_status ons_sheet_write(const char *path, const uint8_t *rgb, int n, int width, int height, int columns,
+                               const char *const *captions) ONESTEP_CHECK;
+
 /* A font for captions; NULL where the system has none. */
 typedef struct ons_font ons_font;
 ons_font *ons_font_open(int pixel_size);

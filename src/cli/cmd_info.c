@@ -1,0 +1,360 @@
+/* onestep info: what a model folder, a safetensors file, a checkpoint or a generated picture holds; and how a
+ * prompt is cut into tokens. */
+#include "cli/commands.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "diffusion/schedule.h"
+#include "pipeline/picture.h"
+#include "io/safetensors.h"
+#include "pipeline/folder.h"
+
+typedef struct info_args {
+    cli_common common;
+    const char *model, *tokens;
+} info_args;
+
+static const cli_option options[] = {
+    {'m', "model", CLI_TEXT, offsetof(info_args, model), .unit = "DIR", .help = "pipeline folder"},
+    {0, "tokens", CLI_TEXT, offsetof(info_args, tokens), .unit = "PROMPT",
+     .help = "print the prompt's token ids as JSON; needs -m"},
+    {'v', "verbose", CLI_FLAG, offsetof(info_args, common.verbose), .help = "list every tensor"},
+    {0},
+};
+
+static json_t *tokens_object(const ons_tokenizer *t, const int32_t *ids, int used, const char *rest)
+{
+    json_t *o = json_object(), *id_list = json_array(), *token_list = json_array(), *text = json_string(rest);
+
+    for (int i = 0; i < used; i++) {
+        const char *token = ons_tokenizer_token(t, ids[i]);
+
+        json_array_append_new(id_list, json_integer(ids[i]));
+        json_array_append_new(token_list, json_string(token ? token : ""));
+    }
+    json_object_set_new(o, "ids", id_list);
+    json_object_set_new(o, "tokens", token_list);
+    json_object_set_new(o, "truncated", text ? text : json_string("(not UTF-8)"));
+    return o;
+}
+
+static onestep_status print_tokens(const char *model, const char *prompt)
+{
+    char *folder = ons_path_join(model, "tokenizer"), *text = NULL;
+    ons_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    size_t rest = 0;
+    json_t *o;
+    int used = 0;
+    onestep_status st = ONESTEP_NO_MEMORY;
+
+    if (!folder)
+        goto fail;
+    ONS_TRY(ons_tokenizer_open(folder, &t));
+    ids = ons_calloc((size_t)ons_tokenizer_context(t), sizeof *ids);
+    if (!ids) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for %d tokens", ons_tokenizer_context(t));
+        goto fail;
+    }
+    ONS_TRY(ons_tokenizer_encode(t, prompt, ids, &used, &rest));
+    o = tokens_object(t, ids, used, prompt + rest);
+    text = json_dumps(o, JSON_COMPACT);
+    json_decref(o);
+    puts(text ? text : "{}");
+fail:
+    free(text);
+    ons_free(ids);
+    ons_tokenizer_close(&t);
+    ons_free(folder);
+    return st;
+}
+
+static void print_tensors(const ons_safetensors *f)
+{
+    char shape[176];
+
+    for (int i = 0; i < ons_safetensors_count(f); i++) {
+        const ons_file_tensor *t = ons_safetensors_at(f, i);
+
+        printf("  %-5s %-20s %s\n", ons_file_dtype_name(t->dtype),
+               ons_file_shape_text(t->n_dims, t->dims, shape), t->name);
+    }
+}
+
+/* One line: how many tensors, numbers and bytes, in which types. */
+static void print_weights(const char *label, const ons_safetensors *f)
+{
+    bool has[ONS_N_DTYPES] = {false};
+    double bytes = 0, values = 0;
+
+    for (int i = 0; i < ons_safetensors_count(f); i++) {
+        const ons_file_tensor *t = ons_safetensors_at(f, i);
+
+        has[t->dtype] = true;
+        bytes += (double)t->size;
+        values += (double)t->size / (double)ons_dtype_size(t->dtype);
+    }
+    printf("%-14s %d tensors, %.4g M numbers, %.4g MB,", label, ons_safetensors_count(f), values / 1e6,
+           bytes / 1e6);
+    for (int d = 0; d < ONS_N_DTYPES; d++)
+        if (has[d])
+            printf(" %s", ons_file_dtype_name((ons_dtype)d));
+    putchar('\n');
+}
+
+static onestep_status print_part(const char *model, const char *part, const char *base, bool verbose)
+{
+    char *folder = ons_path_join(model, part);
+    ons_safetensors *f = NULL;
+    onestep_status st;
+
+    if (!folder)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    ONS_TRY(ons_safetensors_open_part(folder, base, &f));
+    print_weights(part, f);
+    if (verbose)
+        print_tensors(f);
+fail:
+    ons_safetensors_close(&f);
+    ons_free(folder);
+    return st;
+}
+
+static void print_spent(const ons_card *c)
+{
+    if (c->train_seconds > 0)
+        printf("%-14s %.1f minutes", "made in", c->train_seconds / 60);
+    if (c->train_seconds > 0 && c->train_joules >= 0)
+        printf(", %.0f J (%s)", c->train_joules, c->energy_source);
+    if (c->train_seconds > 0)
+        putchar('\n');
+}
+
+static onestep_status print_card(const char *model)
+{
+    char *path = ons_path_join(model, "onestep.json");
+    ons_card c = {0};
+    onestep_status st;
+
+    if (!path)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    ONS_TRY(ons_card_load(path, &c));
+    printf("%-14s %s%s%s%s\n", "kind", *c.kind ? c.kind : "pipeline", *c.method ? " (" : "", c.method,
+           *c.method ? ")" : "");
+    printf("%-14s %d step%s, guidance %g, sampler %s", "defaults", c.steps, c.steps == 1 ? "" : "s", c.guidance,
+           c.sampler);
+    if (c.timestep >= 0)
+        printf(", timestep %d", c.timestep);
+    putchar('\n');
+    print_spent(&c);
+fail:
+    json_decref(c.made);
+    ons_free(path);
+    return st;
+}
+
+static onestep_status print_schedule(const char *model)
+{
+    static const char *const predictions[] = {"epsilon", "v", "sample"};
+    static const char *const spacings[] = {"leading", "trailing", "linspace"};
+    char *path = ons_path_join(model, "scheduler/scheduler_config.json");
+    ons_schedule s;
+    onestep_status st;
+
+    if (!path)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    ONS_TRY(ons_schedule_load(path, &s));
+    printf("%-14s %s, %s prediction, %s spacing, sigma %.4g to %.4g\n", "scheduler", s.class_name,
+           predictions[s.prediction], spacings[s.spacing], ons_schedule_sigma(&s, 0),
+           ons_schedule_sigma(&s, s.n - 1));
+fail:
+    ons_free(path);
+    return st;
+}
+
+static onestep_status print_tokenizer(const char *model)
+{
+    char *folder = ons_path_join(model, "tokenizer");
+    ons_tokenizer *t = NULL;
+    onestep_status st;
+
+    if (!folder)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    ONS_TRY(ons_tokenizer_open(folder, &t));
+    printf("%-14s %d entries, %d tokens a prompt\n", "tokenizer", ons_tokenizer_vocab_size(t),
+           ons_tokenizer_context(t));
+fail:
+    ons_tokenizer_close(&t);
+    ons_free(folder);
+    return st;
+}
+
+static onestep_status print_pictures(const char *model)
+{
+    char *unet = ons_path_join(model, "unet/config.json"), *vae = ons_path_join(model, "vae/config.json");
+    ons_unet_config u;
+    ons_vae_config v;
+    onestep_status st = ONESTEP_OK;
+
+    if (!unet || !vae) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+        goto fail;
+    }
+    ONS_TRY(ons_unet_config_load(unet, &u));
+    ONS_TRY(ons_vae_config_load(vae, &v));
+    printf("%-14s %dx%d pixels; other sides in multiples of %d\n", "pictures",
+           u.sample_size * ons_vae_factor(&v), u.sample_size * ons_vae_factor(&v), ons_vae_factor(&v));
+fail:
+    ons_free(unet);
+    ons_free(vae);
+    return st;
+}
+
+static onestep_status print_model(const char *path, bool verbose)
+{
+    onestep_status st;
+
+    printf("%-14s %s\n", "model", path);
+    ONS_TRY(print_card(path));
+    ONS_TRY(print_pictures(path));
+    ONS_TRY(print_schedule(path));
+    ONS_TRY(print_tokenizer(path));
+    ONS_TRY(print_part(path, "unet", "diffusion_pytorch_model", verbose));
+    ONS_TRY(print_part(path, "vae", "diffusion_pytorch_model", verbose));
+    ONS_TRY(print_part(path, "text_encoder", "model", verbose));
+fail:
+    return st;
+}
+
+static onestep_status print_safetensors(const char *path, bool verbose)
+{
+    static const char *const keys[] = {"format", "kind", "version", "step", "iteration", "onestep"};
+    ons_safetensors *f = NULL;
+    onestep_status st;
+
+    ONS_TRY(ons_safetensors_open(path, &f));
+    print_weights("safetensors", f);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (ons_safetensors_metadata(f, keys[i]))
+            printf("%-14s %s\n", keys[i], ons_safetensors_metadata(f, keys[i]));
+    if (verbose || ons_safetensors_count(f) <= 40)
+        print_tensors(f);
+    else
+        printf("(-v lists the tensors)\n");
+fail:
+    ons_safetensors_close(&f);
+    return st;
+}
+
+static onestep_status print_picture(const char *path)
+{
+    ons_picture_texts t = {0};
+    onestep_status st;
+
+    ONS_TRY(ons_picture_texts_read(path, &t));
+    printf("%-14s %dx%d\n", "PNG", t.width, t.height);
+    for (int i = 0; i < t.n; i++)
+        printf("%s:\n%s\n", t.texts[i].key, t.texts[i].value);
+    if (t.n == 0)
+        printf("no texts in it\n");
+fail:
+    ons_picture_texts_fini(&t);
+    return st;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    const size_t n = strlen(name), m = strlen(suffix);
+
+    return n >= m && strcmp(name + n - m, suffix) == 0;
+}
+
+/* A folder of weights that is no pipeline: a checkpoint, a pair store, a part of a model. */
+static onestep_status print_folder(const char *path, bool verbose)
+{
+    char **names = NULL, *file = NULL;
+    size_t n = 0, shown = 0;
+    onestep_status st;
+
+    ONS_TRY(ons_list_dir(path, &names, &n));
+    for (size_t i = 0; i < n; i++) {
+        if (!has_suffix(names[i], ".safetensors"))
+            continue;
+        ons_free(file);
+        file = ons_path_join(path, names[i]);
+        if (!file) {
+            st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+            goto fail;
+        }
+        printf("%s\n", names[i]);
+        ONS_TRY(print_safetensors(file, verbose));
+        shown++;
+    }
+    if (shown == 0)
+        st = ons_fail(ONESTEP_BAD_FILE, "%s: holds neither model_index.json nor safetensors files", path);
+fail:
+    ons_free(file);
+    ons_free_names(names, n);
+    return st;
+}
+
+static onestep_status print_file(const char *path, bool verbose)
+{
+    static const unsigned char signature[] = {0x89, 'P', 'N', 'G'};
+    ons_map map = {0};
+    bool png;
+    onestep_status st;
+
+    ONS_TRY(ons_map_open(path, &map));
+    png = map.size >= sizeof signature && memcmp(map.data, signature, sizeof signature) == 0;
+    ons_map_close(&map);
+    return png ? print_picture(path) : print_safetensors(path, verbose);
+fail:
+    return st;
+}
+
+static onestep_status print_path(const char *path, bool verbose)
+{
+    char *index;
+    bool model;
+
+    if (!ons_path_is_dir(path))
+        return print_file(path, verbose);
+    index = ons_path_join(path, "model_index.json");
+    if (!index)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    model = ons_path_exists(index);
+    ons_free(index);
+    return model ? print_model(path, verbose) : print_folder(path, verbose);
+}
+
+static int run(const cli_call *call)
+{
+    const info_args *a = call->values;
+    const char *path = call->n_operands ? call->operands[0] : a->model;
+
+    cli_apply_common(&a->common);
+    if (a->tokens && !a->model)
+        return cli_usage(call->command, "--tokens needs a model: -m DIR");
+    if (a->tokens)
+        return cli_finish(print_tokens(a->model, a->tokens));
+    if (!path)
+        return cli_usage(call->command, "PATH is missing: a model folder, a safetensors file or a PNG");
+    return cli_finish(print_path(path, a->common.verbose));
+}
+
+static const cli_group groups[] = {{NULL, options, 0}, {0}};
+
+const cli_command cli_cmd_info = {
+    .name = "info",
+    .summary = "say what a model, a weight file, a checkpoint or a picture holds",
+    .operands = "[PATH]",
+    .max_operands = 1,
+    .groups = groups,
+    .values_size = sizeof(info_args),
+    .run = run,
+};

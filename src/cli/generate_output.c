@@ -1,0 +1,252 @@
+/*
+ * Where the pictures of `onestep generate` go: a file, a folder with numbered files and a sheet, or standard
+ * output. Whether they can be written is found out before anything is computed.
+ */
+#include "cli/generate.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "pipeline/picture.h"
+#include "pipeline/sheet.h"
+
+enum { MAX_SHEET_TILES = 400 };
+
+static bool ends_in_slash(const char *path)
+{
+    const size_t n = strlen(path);
+
+    return n > 0 && path[n - 1] == '/';
+}
+
+int generate_plan_output(generate_job *j)
+{
+    const char *o = j->args->output;
+
+    if (!o && j->args->prompts)
+        return cli_usage(j->call->command, "--prompts needs a folder: -o DIR");
+    j->to_stdout = o && strcmp(o, "-") == 0;
+    j->to_folder =
+        o && !j->to_stdout && (j->args->prompts || j->n > 1 || ends_in_slash(o) || ons_path_is_dir(o));
+    if (j->to_stdout && j->n > 1)
+        return cli_usage(j->call->command, "-o - takes one picture, %d were asked for", j->n);
+    if (j->to_stdout && j->args->json)
+        return cli_usage(j->call->command, "-o - and --json both want standard output");
+    if (!o && j->n > 1 && !j->args->show)
+        return cli_usage(j->call->command, "%d pictures need a folder: -o DIR", j->n);
+    if (j->to_folder || j->to_stdout || (!o && j->args->show))
+        return 0;
+    j->file = o ? ons_strdup(o) : ons_format("onestep-%llu.png", (unsigned long long)j->seed);
+    return j->file ? 0 : cli_finish(ons_fail(ONESTEP_NO_MEMORY, "no memory for a file name"));
+}
+
+/* The folder that holds `path`, trailing slashes of it aside; ons_free. */
+static char *parent_of(const char *path)
+{
+    size_t end = strlen(path);
+
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    while (end > 0 && path[end - 1] != '/')
+        end--;
+    if (end == 0)
+        return ons_strdup(".");
+    return ons_format("%.*s", (int)(end > 1 ? end - 1 : 1), path);
+}
+
+static onestep_status check_writable(const char *folder)
+{
+    if (!ons_path_exists(folder))
+        return ons_fail(ONESTEP_NOT_FOUND, "%s: there is no such folder; make it first", folder);
+    if (!ons_path_is_dir(folder))
+        return ons_fail(ONESTEP_IO, "%s: is not a folder", folder);
+    if (access(folder, W_OK | X_OK) != 0)
+        return ons_fail(ONESTEP_IO, "%s: cannot write there: %s", folder, strerror(errno));
+    return ONESTEP_OK;
+}
+
+static bool is_device(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
+onestep_status generate_prepare_output(generate_job *j)
+{
+    const char *target = j->to_folder ? j->args->output : j->file;
+    char *parent = NULL;
+    onestep_status st = ONESTEP_OK;
+
+    if (!target || is_device(target))
+        return ONESTEP_OK;
+    parent = parent_of(target);
+    if (!parent)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a file name");
+    if (!j->to_folder && (ons_path_is_dir(target) || ends_in_slash(target)))
+        st = ons_fail(ONESTEP_IO, "%s: is a folder", target);
+    else if (j->to_folder && ons_path_exists(target))
+        st = check_writable(target);
+    else
+        st = check_writable(parent);
+    if (st == ONESTEP_OK && j->to_folder)
+        st = ons_make_dirs(target);
+    ons_free(parent);
+    return st;
+}
+
+char *generate_file_name(const generate_job *j, int i)
+{
+    if (j->to_folder)
+        return ons_format("%s%s%05d.png", j->args->output, ends_in_slash(j->args->output) ? "" : "/", i);
+    return ons_strdup(j->to_stdout ? "-" : j->file ? j->file : "");
+}
+
+static ons_parameters parameters_of(const generate_job *j, int i)
+{
+    ons_parameters p = {.prompt = j->prompts[i],
+                        .negative = j->run.guidance != 1 ? j->args->negative : NULL,
+                        .model = j->args->model,
+                        .seed = j->seed + (uint64_t)i,
+                        .noise = j->args->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX,
+                        .width = j->width,
+                        .height = j->height,
+                        .run = j->run,
+                        .precision = j->precision};
+
+    memcpy(p.model_sha256, j->model_sha256, sizeof p.model_sha256);
+    return p;
+}
+
+/* Straight to a stream: standard output, or a device such as /dev/full, beside which no temporary file can
+ * stand. */
+static onestep_status write_stream(FILE *f, const char *name, const void *data, size_t size)
+{
+    if (fwrite(data, 1, size, f) != size || fflush(f) != 0)
+        return ons_fail(ONESTEP_IO, "%s: cannot write: %s", name, strerror(errno));
+    return ONESTEP_OK;
+}
+
+static onestep_status write_device(const char *path, const void *data, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    onestep_status st;
+
+    if (!f)
+        return ons_fail(ONESTEP_IO, "%s: cannot write: %s", path, strerror(errno));
+    st = write_stream(f, path, data, size);
+    if (fclose(f) != 0 && st == ONESTEP_OK)
+        st = ons_fail(ONESTEP_IO, "%s: cannot write: %s", path, strerror(errno));
+    return st;
+}
+
+static onestep_status write_bytes(const generate_job *j, int i, const void *data, size_t size)
+{
+    char *name = generate_file_name(j, i);
+    onestep_status st;
+
+    if (!name)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a file name");
+    if (j->to_stdout)
+        st = write_stream(stdout, "standard output", data, size);
+    else if (is_device(name))
+        st = write_device(name, data, size);
+    else
+        st = ons_write_file(name, data, size);
+    ons_free(name);
+    return st;
+}
+
+onestep_status generate_write_picture(const generate_job *j, int i)
+{
+    const ons_parameters p = parameters_of(j, i);
+    ons_picture_text texts[2] = {{"parameters", NULL}, {"onestep", NULL}};
+    char *text = NULL, *json = NULL;
+    uint8_t *png = NULL;
+    size_t size = 0;
+    onestep_status st;
+
+    if (!j->to_folder && !j->to_stdout && !j->file)
+        return ONESTEP_OK; /* --show alone */
+    text = ons_parameters_text(&p);
+    json = ons_parameters_json(&p);
+    texts[0].value = text;
+    texts[1].value = json;
+    if (!text || !json) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for the texts of a picture");
+        goto fail;
+    }
+    ONS_TRY(ons_picture_encode(j->rgb + (size_t)i * (size_t)j->width * (size_t)j->height * 3, j->width,
+                               j->height, texts, 2, &png, &size));
+    ONS_TRY(write_bytes(j, i, png, size));
+fail:
+    ons_free(png);
+    ons_free(text);
+    ons_free(json);
+    return st;
+}
+
+onestep_status generate_write_sheet(const generate_job *j)
+{
+    const int n = j->n < MAX_SHEET_TILES ? j->n : MAX_SHEET_TILES;
+    ons_sheet_options o = {.width = j->width, .height = j->height, .title = j->args->title};
+    ons_tile *tiles = ons_calloc((size_t)n, sizeof *tiles);
+    char *path = ons_path_join(j->args->output, "sheet.png");
+    uint8_t *rgb = NULL;
+    int width, height;
+    onestep_status st;
+
+    if (!tiles || !path) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a contact sheet");
+        goto fail;
+    }
+    for (int i = 0; i < n; i++)
+        tiles[i] = (ons_tile){j->rgb + (size_t)i * (size_t)j->width * (size_t)j->height * 3, j->prompts[i]};
+    ONS_TRY(ons_sheet_draw(tiles, n, &o, &rgb, &width, &height));
+    ONS_TRY(ons_picture_write(path, rgb, width, height, NULL, 0));
+fail:
+    ons_free(rgb);
+    ons_free(path);
+    ons_free(tiles);
+    return st;
+}
+
+static json_t *picture_object(const generate_job *j, int i)
+{
+    const ons_parameters p = parameters_of(j, i);
+    json_t *o = ons_parameters_object(&p);
+    char *name = generate_file_name(j, i);
+
+    json_object_set_new(o, "file", name && *name ? json_string(name) : json_null());
+    ons_free(name);
+    return o;
+}
+
+onestep_status generate_print_json(const generate_job *j)
+{
+    json_t *o = json_object(), *pictures = json_array();
+    char *text;
+
+    for (int i = 0; i < j->n; i++)
+        json_array_append_new(pictures, picture_object(j, i));
+    json_object_set_new(o, "pictures", pictures);
+    json_object_set_new(o, "timings_ms",
+                        json_pack("{s:f, s:f, s:f, s:f}", "text", j->times.text_s * 1e3, "unet",
+                                  j->times.unet_s * 1e3, "decoder", j->times.decoder_s * 1e3, "total",
+                                  j->times.total_s * 1e3));
+    json_object_set_new(o, "evaluations", json_integer(j->times.n_evaluations));
+    json_object_set_new(o, "flops", json_real(j->times.flops));
+    text = json_dumps(o, JSON_INDENT(2));
+    json_decref(o);
+    if (!text)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for the JSON report");
+    puts(text);
+    free(text);
+    return ONESTEP_OK;
+}
