@@ -17,6 +17,7 @@ typedef struct ons_unet_config {
     int layers_per_block[ONS_MAX_LEVELS];
     bool down_attention[ONS_MAX_LEVELS], up_attention[ONS_MAX_LEVELS]; /* CrossAttn block types */
     bool mid_attention, mid_block; /* UNetMidBlock2DCrossAttn; mid_block false: mid_block_type null */
+    int mid_resnets;               /* without attention: 1 or 2 */
     int n_heads[ONS_MAX_LEVELS];   /* per level, diffusers' attention_head_dim as number of heads, or num_attention_heads */
     int transformer_layers[ONS_MAX_LEVELS];
     int cross_attention_dim;

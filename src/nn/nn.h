@@ -29,10 +29,23 @@ ons_value *ons_nn_param(const ons_nn *nn, const char *name, ons_param_kind kind,
 /* x [N, H, W, in] -> [N, H', W', out]; PyTorch's default initialisation. residual may be NULL. */
 ons_value *ons_nn_conv(const ons_nn *nn, ons_value *x, const char *name, int64_t out, int kernel, int stride, int pad,
                        bool bias, ons_value *residual);
-/* x [..., in] -> [..., out]. file_conv: the file stores it as [out, in, 1, 1]. */
+/* The same with padding side by side: the autoencoder pads right and bottom alone. */
+ons_value *ons_nn_conv_at(const ons_nn *nn, ons_value *x, const char *name, int64_t out, int kernel, bool bias,
+                          ons_value *residual, ons_conv_geometry geometry);
+/* x [..., in] -> [..., out]. */
 ons_value *ons_nn_linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual);
 ons_value *ons_nn_group_norm(const ons_nn *nn, ons_value *x, const char *name, int n_groups, double eps,
                              ons_activation act);
 ons_value *ons_nn_layer_norm(const ons_nn *nn, ons_value *x, const char *name, double eps);
+
+/*
+ * ResNet block of diffusers: GN, SiLU, conv3; + Linear(SiLU(temb)) per channel; GN, SiLU, conv3; + shortcut (1x1 where channels change).
+ * x [N, H, W, C]; temb_act [N, D] is SiLU of the time embedding, NULL in autoencoders.
+ */
+ons_value *ons_nn_resnet(const ons_nn *nn, const char *name, ons_value *x, ons_value *temb_act, int64_t out, int n_groups, double eps);
+
+/* Transformer2DModel over [N, H, W, C] with cross-attention to context [N, T, D]. */
+typedef struct ons_transformer_options { int n_heads, n_layers, n_groups; bool linear_projection; } ons_transformer_options;
+ons_value *ons_nn_transformer(const ons_nn *nn, const char *name, ons_value *x, ons_value *context, const ons_transformer_options *o);
 
 #endif

@@ -1,0 +1,56 @@
+/* Declaring a model's parameters: its builder walked once over a throw-away graph. */
+#include "model/model.h"
+
+static onestep_status finish(ons_graph **g, ons_params *params)
+{
+    onestep_status st = ons_graph_finish(*g);
+
+    ons_graph_destroy(g);
+    return st == ONESTEP_OK ? ons_params_allocate(params) : st;
+}
+
+onestep_status ons_unet_declare(const ons_unet_config *c, ons_params *params)
+{
+    ons_graph *g;
+    ons_value *x, *t, *context;
+    ons_nn nn;
+    onestep_status st = ons_graph_create(&g);
+    int64_t side = (int64_t)8 << c->n_levels;
+
+    if (st != ONESTEP_OK)
+        return st;
+    ons_nn_init(&nn, g, params, 0, false);
+    x = ons_input(g, "x", ONS_F32, &ONS_SHAPE4(1, side, side, c->in_channels));
+    t = ons_input(g, "t", ONS_F32, &ONS_SHAPE1(1));
+    context = ons_input(g, "context", ONS_F32, &ONS_SHAPE3(1, 2, c->cross_attention_dim));
+    ons_unet_build(&nn, c, x, t, context);
+    return finish(&g, params);
+}
+
+onestep_status ons_vae_declare(const ons_vae_config *c, ons_params *params)
+{
+    ons_graph *g;
+    ons_nn nn;
+    onestep_status st = ons_graph_create(&g);
+    int64_t side = (int64_t)8 << c->n_levels;
+
+    if (st != ONESTEP_OK)
+        return st;
+    ons_nn_init(&nn, g, params, 0, false);
+    ons_vae_encode_build(&nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(1, side, side, c->in_channels)));
+    ons_vae_decode_build(&nn, c, ons_input(g, "latent", ONS_F32, &ONS_SHAPE4(1, 8, 8, c->latent_channels)));
+    return finish(&g, params);
+}
+
+onestep_status ons_clip_declare(const ons_clip_config *c, ons_params *params)
+{
+    ons_graph *g;
+    ons_nn nn;
+    onestep_status st = ons_graph_create(&g);
+
+    if (st != ONESTEP_OK)
+        return st;
+    ons_nn_init(&nn, g, params, 0, false);
+    ons_clip_text_build(&nn, c, ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, c->max_position_embeddings)));
+    return finish(&g, params);
+}

@@ -1,0 +1,43 @@
+/* The builder context: names, parameter leaves, scopes. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nn/nn.h"
+
+void ons_nn_init(ons_nn *nn, ons_graph *g, ons_params *params, int slot, bool trainable)
+{
+    *nn = (ons_nn){ .g = g, .params = params, .slot = slot, .trainable = trainable };
+}
+
+ons_nn ons_nn_enter(const ons_nn *nn, const char *format, ...)
+{
+    ons_nn child = *nn;
+    size_t at = strlen(child.prefix);
+    char name[128];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    snprintf(child.prefix + at, sizeof child.prefix - at, "%s%s", at ? "." : "", name);
+    ons_graph_push(nn->g, "%s", name);
+    return child;
+}
+
+void ons_nn_leave(const ons_nn *child)
+{
+    ons_graph_pop(child->g);
+}
+
+ons_value *ons_nn_param(const ons_nn *nn, const char *name, ons_param_kind kind, const ons_shape *shape, ons_init_kind init,
+                        double init_scale)
+{
+    char full[400];
+    int index;
+
+    snprintf(full, sizeof full, "%s%s%s", nn->prefix, *nn->prefix ? "." : "", name);
+    if (ons_params_require(nn->params, full, kind, shape, init, init_scale, &index) != ONESTEP_OK)
+        return ons_graph_error(nn->g, "%s", onestep_error_text());
+    return ons_param_leaf(nn->g, full, nn->slot, index, shape, nn->trainable);
+}
