@@ -6,7 +6,8 @@
 #include "cli/options.h"
 #include "tensor/tensor.h"
 
-extern const cli_command cli_cmd_generate, cli_cmd_info, cli_cmd_dataset;
+extern const cli_command cli_cmd_generate, cli_cmd_info, cli_cmd_dataset,
+    cli_cmd_eval, cli_cmd_compare;
 
 /* Threads and verbosity; every command that computes has them. */
 typedef struct cli_common {

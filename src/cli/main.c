@@ -9,6 +9,8 @@ static const cli_command *const commands[] = {
     &cli_cmd_generate,
     &cli_cmd_dataset,
     &cli_cmd_info,
+    &cli_cmd_eval,
+    &cli_cmd_compare,
     NULL,
 };
 

@@ -1,0 +1,184 @@
+/* onestep compare: what the old way costs and what the new, on the same prompts and seeds, as a page to show
+ * around. */
+#include <math.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "cli/commands.h"
+#include "cli/features.h"
+#include "eval/compare.h"
+
+typedef struct compare_args {
+    cli_common common;
+    const char *teacher, *student, *prompts, *output, *data, *features;
+    cli_seed seed;
+    double watts;
+    int n;
+} compare_args;
+
+static const cli_option options[] = {
+    {0, "teacher", CLI_TEXT, offsetof(compare_args, teacher), .unit = "DIR", .required = true,
+     .help = "pipeline folder of many steps"},
+    {0, "student", CLI_TEXT, offsetof(compare_args, student), .unit = "DIR", .required = true,
+     .help = "pipeline folder of one step"},
+    {0, "prompts", CLI_TEXT, offsetof(compare_args, prompts), .unit = "FILE", .required = true,
+     .help = "one prompt a line"},
+    {'o', "output", CLI_TEXT, offsetof(compare_args, output), .unit = "DIR", .required = true,
+     .help = "folder for compare.json, sheet.png and index.html"},
+    {'s', "seed", CLI_SEED, offsetof(compare_args, seed), .preset = "0",
+     .help = "of the first prompt's noise, further ones count up"},
+    {0, "watts", CLI_REAL, offsetof(compare_args, watts), .max = 1e6,
+     .help = "power of the machine, used where no counter is readable; labelled as declared"},
+    {0, "data", CLI_TEXT, offsetof(compare_args, data), .unit = "DIR",
+     .help = "data set: also measures the quality of both against it, as eval does"},
+    {0, "features", CLI_TEXT, offsetof(compare_args, features), .unit = "DIR",
+     .help = "feature network; see eval"},
+    {0, "n", CLI_INT, offsetof(compare_args, n), .min = 2, .max = 100000, .preset = "128",
+     .help = "captions per section of the data set"},
+    {0},
+};
+
+typedef struct compare_job {
+    const compare_args *args;
+    ons_model *teacher, *student;
+    char *text;           /* the file of prompts, lines cut */
+    const char **prompts; /* [n_prompts] */
+    int n_prompts;
+    ons_dataset *data;
+    ons_features *features;
+    ons_embedder *embedder;
+    ons_compare result;
+} compare_job;
+
+static onestep_status read_prompts(compare_job *j)
+{
+    onestep_status st;
+    size_t size, lines = 1;
+    char *rest = NULL;
+
+    ONS_TRY(ons_read_file(j->args->prompts, 64 << 20, &j->text, &size));
+    for (const char *p = j->text; *p; p++)
+        lines += *p == '\n';
+    j->prompts = ons_calloc(lines, sizeof *j->prompts);
+    if (!j->prompts)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for %zu prompts", j->args->prompts, lines);
+    for (char *line = strtok_r(j->text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
+        j->prompts[j->n_prompts++] = line;
+    if (!j->n_prompts)
+        st = ons_fail(ONESTEP_BAD_FILE, "%s: no prompts in it; one a line is expected", j->args->prompts);
+fail:
+    return st;
+}
+
+static onestep_status open_data(compare_job *j)
+{
+    const compare_args *a = j->args;
+    onestep_status st;
+    double trained_s;
+    int width = 0, height = 0;
+
+    if (!a->data)
+        return ONESTEP_OK;
+    ONS_TRY(ons_size_resolve(j->teacher, &width, &height));
+    ONS_TRY(
+        ons_dataset_open(a->data, &(ons_dataset_options){.size = width, .include_heldout = true}, &j->data));
+    ONS_TRY(cli_obtain_features(a->features, a->student, j->data, width, &a->common, &j->features, &trained_s));
+    ONS_TRY(ons_embedder_create(j->features, a->common.n_threads, &j->embedder));
+fail:
+    return st;
+}
+
+static void print_break_even(const char *what, double pictures)
+{
+    if (pictures < 0)
+        printf("break-even by %s: unknown (the student's card does not say what it cost, or nothing was "
+               "measured)\n",
+               what);
+    else if (isinf(pictures))
+        printf("break-even by %s: never, the student is not cheaper\n", what);
+    else
+        printf("break-even by %s: after %.0f pictures\n", what, pictures);
+}
+
+static void print_summary(const compare_job *j)
+{
+    const ons_compare *c = &j->result;
+    const ons_compare_side *sides[] = {&c->teacher, &c->student};
+
+    for (int i = 0; i < 2; i++) {
+        const ons_compare_side *s = sides[i];
+
+        printf("%s: %d evaluation%s, %.4g GFLOP, %.4g ms a picture (%.4g to %.4g)", i ? "student" : "teacher",
+               s->n_evaluations, s->n_evaluations == 1 ? "" : "s", s->gflop, s->median_ms, s->low_ms,
+               s->high_ms);
+        if (s->joules >= 0)
+            printf(", %.4g J (%s)", s->joules, s->energy_source);
+        putchar('\n');
+    }
+    printf("%.3g times as fast\n", c->teacher.median_ms / c->student.median_ms);
+    print_break_even("time", c->break_even_time);
+    print_break_even("energy", c->break_even_energy);
+    if (c->advice[0])
+        printf("%s\n", c->advice);
+    printf("see %s/index.html\n", j->args->output);
+}
+
+static onestep_status compare(compare_job *j)
+{
+    const compare_args *a = j->args;
+    onestep_status st;
+    ons_compare_options o = {.seed = a->seed.value,
+                             .watts = a->watts,
+                             .n_threads = a->common.n_threads,
+                             .precision = cli_precision(&a->common),
+                             .n_eval = a->n};
+
+    ONS_TRY(read_prompts(j));
+    ONS_TRY(ons_make_dirs(a->output));
+    ONS_TRY(ons_model_open(a->teacher, &j->teacher));
+    ONS_TRY(ons_model_open(a->student, &j->student));
+    ONS_TRY(open_data(j));
+    o.prompts = j->prompts;
+    o.n_prompts = j->n_prompts;
+    o.data = j->data;
+    o.embedder = j->embedder;
+    ONS_TRY(ons_compare_run(j->teacher, j->student, &o, &j->result));
+    ONS_TRY(ons_compare_write(&j->result, a->output));
+    print_summary(j);
+fail:
+    return st;
+}
+
+static int run(const cli_call *call)
+{
+    compare_job j = {.args = call->values};
+    int code;
+
+    cli_apply_common(&j.args->common);
+    code = cli_finish(compare(&j));
+    ons_compare_fini(&j.result);
+    ons_embedder_destroy(&j.embedder);
+    ons_features_close(&j.features);
+    ons_dataset_close(&j.data);
+    ons_model_close(&j.teacher);
+    ons_model_close(&j.student);
+    ons_free(j.prompts);
+    ons_free(j.text);
+    return code;
+}
+
+static const cli_group groups[] = {
+    {NULL, options, 0}, {"Running", cli_common_options, offsetof(compare_args, common)}, {0}};
+
+const cli_command cli_cmd_compare = {
+    .name = "compare",
+    .summary = "teacher against student: time, energy, quality, break-even",
+    .details = "Both pipelines draw the same prompts from the same noise, one picture at a time, taking turns "
+               "in one run. "
+               "The folder then holds compare.json, a contact sheet and a page that needs nothing else.",
+    .groups = groups,
+    .values_size = sizeof(compare_args),
+    .run = run,
+};
