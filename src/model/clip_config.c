@@ -3,7 +3,7 @@
 
 #include "model/config.h"
 
-static onestep_status read_config(const json_t *root, const char *path, ons_clip_config *c)
+onestep_status ons_clip_config_read(const json_t *root, const char *path, ons_clip_config *c)
 {
     static const char *const classes[] = { "CLIPTextModel", NULL };
     const char *act;
@@ -38,20 +38,25 @@ onestep_status ons_clip_config_load(const char *path, ons_clip_config *out)
 
     *out = (ons_clip_config){ 0 };
     if (st == ONESTEP_OK)
-        st = read_config(root, path, out);
+        st = ons_clip_config_read(root, path, out);
     json_decref(root);
     return st;
 }
 
-onestep_status ons_clip_config_save(const ons_clip_config *c, const char *path)
+json_t *ons_clip_config_json(const ons_clip_config *c)
 {
-    json_t *root = json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:i, s:i, s:i, s:i, s:s}", "architectures",
+    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:i, s:i, s:i, s:i}", "architectures",
                              "CLIPTextModel", "model_type", "clip_text_model", "vocab_size", c->vocab_size, "hidden_size",
                              c->hidden_size, "intermediate_size", c->intermediate_size, "num_hidden_layers", c->num_hidden_layers,
                              "num_attention_heads", c->num_attention_heads, "max_position_embeddings", c->max_position_embeddings,
                              "layer_norm_eps", c->layer_norm_eps, "hidden_act", c->hidden_act == ONS_OP_GELU ? "gelu" : "quick_gelu",
                              "bos_token_id", c->bos_token_id, "eos_token_id", c->eos_token_id, "pad_token_id", c->pad_token_id,
-                             "projection_dim", c->hidden_size, "torch_dtype", "float16");
+                             "projection_dim", c->hidden_size);
+}
+
+onestep_status ons_clip_config_save(const ons_clip_config *c, const char *path)
+{
+    json_t *root = ons_clip_config_json(c);
     onestep_status st;
 
     if (!root)

@@ -13,5 +13,8 @@ onestep_status ons_config_widths(const json_t *root, const char *what, const cha
 onestep_status ons_config_expect(const json_t *root, const char *what, const char *key, const char *expected) ONESTEP_CHECK;
 /* The class or model type must be one of the names (NULL-ended), when stated. */
 onestep_status ons_config_class(const json_t *root, const char *what, const char *key, const char *const *names) ONESTEP_CHECK;
+/* A text encoder's configuration from and to an object; the latter is a new reference, NULL: no memory. */
+onestep_status ons_clip_config_read(const json_t *root, const char *what, ons_clip_config *out) ONESTEP_CHECK;
+json_t *ons_clip_config_json(const ons_clip_config *c);
 
 #endif

@@ -54,3 +54,19 @@ onestep_status ons_clip_declare(const ons_clip_config *c, ons_params *params)
     ons_clip_text_build(&nn, c, ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, c->max_position_embeddings)));
     return finish(&g, params);
 }
+
+onestep_status ons_features_declare(const ons_features_config *c, ons_params *params)
+{
+    ons_graph *g;
+    ons_nn nn;
+    onestep_status st = ons_graph_create(&g);
+
+    if (st != ONESTEP_OK)
+        return st;
+    ons_nn_init(&nn, g, params, 0, false);
+    ons_features_image_build(&nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(1, c->image_size, c->image_size, 3)), NULL);
+    if (c->text.vocab_size)
+        ons_features_text_build(&nn, c, ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, c->text.max_position_embeddings)),
+                                ons_input(g, "ends", ONS_I32, &ONS_SHAPE1(1)));
+    return finish(&g, params);
+}

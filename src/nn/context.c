@@ -20,7 +20,9 @@ ons_nn ons_nn_enter(const ons_nn *nn, const char *format, ...)
     va_start(args, format);
     vsnprintf(name, sizeof name, format, args);
     va_end(args);
-    snprintf(child.prefix + at, sizeof child.prefix - at, "%s%s", at ? "." : "", name);
+    if ((size_t)snprintf(child.prefix + at, sizeof child.prefix - at, "%s%s", at ? "." : "", name) >=
+        sizeof child.prefix - at)
+        ons_graph_error(nn->g, "parameter names of more than %zu bytes", sizeof child.prefix - 1);
     ons_graph_push(nn->g, "%s", name);
     return child;
 }
@@ -36,6 +38,8 @@ ons_value *ons_nn_param(const ons_nn *nn, const char *name, ons_param_kind kind,
     char full[400];
     int index;
 
+    if (ons_graph_failed(nn->g)) /* what follows an error has no shapes: nothing of it may be declared */
+        return ons_graph_error(nn->g, "%s was not reached", name);
     snprintf(full, sizeof full, "%s%s%s", nn->prefix, *nn->prefix ? "." : "", name);
     if (ons_params_require(nn->params, full, kind, shape, init, init_scale, &index) != ONESTEP_OK)
         return ons_graph_error(nn->g, "%s", onestep_error_text());

@@ -35,19 +35,32 @@ ons_value *ons_nn_conv(const ons_nn *nn, ons_value *x, const char *name, int64_t
     return ons_nn_conv_at(nn, x, name, out, kernel, bias, residual, (ons_conv_geometry){ stride, pad, pad, pad, pad });
 }
 
-ons_value *ons_nn_linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual)
+static ons_value *linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual,
+                         ons_init_kind init, double scale)
 {
     int64_t in = x->shape.n ? x->shape.d[x->shape.n - 1] : 1;
-    double bound = 1 / sqrt((double)in);
+    ons_init_kind bias_init = init == ONS_INIT_UNIFORM ? init : ONS_INIT_ZERO;
     ons_value *w, *b = NULL, *y;
 
     ons_graph_push(nn->g, "%s", name);
-    w = child_param(nn, name, "weight", ONS_PARAM_MATRIX, &ONS_SHAPE2(out, in), ONS_INIT_UNIFORM, bound);
+    w = child_param(nn, name, "weight", ONS_PARAM_MATRIX, &ONS_SHAPE2(out, in), init, scale);
     if (bias)
-        b = child_param(nn, name, "bias", ONS_PARAM_VECTOR, &ONS_SHAPE1(out), ONS_INIT_UNIFORM, bound);
+        b = child_param(nn, name, "bias", ONS_PARAM_VECTOR, &ONS_SHAPE1(out), bias_init, scale);
     y = ons_matmul(nn->g, x, w, false, true, 1, b, residual);
     ons_graph_pop(nn->g);
     return y;
+}
+
+ons_value *ons_nn_linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual)
+{
+    int64_t in = x->shape.n ? x->shape.d[x->shape.n - 1] : 1;
+
+    return linear(nn, x, name, out, bias, residual, ONS_INIT_UNIFORM, 1 / sqrt((double)in));
+}
+
+ons_value *ons_nn_linear_normal(const ons_nn *nn, ons_value *x, const char *name, int64_t out, double std, ons_value *residual)
+{
+    return linear(nn, x, name, out, true, residual, ONS_INIT_NORMAL, std);
 }
 
 ons_value *ons_nn_group_norm(const ons_nn *nn, ons_value *x, const char *name, int n_groups, double eps, ons_activation act)

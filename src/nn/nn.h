@@ -34,6 +34,8 @@ ons_value *ons_nn_conv_at(const ons_nn *nn, ons_value *x, const char *name, int6
                           ons_value *residual, ons_conv_geometry geometry);
 /* x [..., in] -> [..., out]. */
 ons_value *ons_nn_linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual);
+/* The same with bias, weights drawn from a normal distribution of deviation `std` and zero bias, as transformers starts CLIP. */
+ons_value *ons_nn_linear_normal(const ons_nn *nn, ons_value *x, const char *name, int64_t out, double std, ons_value *residual);
 ons_value *ons_nn_group_norm(const ons_nn *nn, ons_value *x, const char *name, int n_groups, double eps,
                              ons_activation act);
 ons_value *ons_nn_layer_norm(const ons_nn *nn, ons_value *x, const char *name, double eps);

@@ -77,24 +77,41 @@ static onestep_status load_one(ons_params *p, int i, const ons_file_tensor *t)
     return ONESTEP_OK;
 }
 
-onestep_status ons_params_load(ons_params *p, const struct ons_safetensors *file, const char *prefix)
+/* The tensor of parameter `i` under its name or its alias; NULL: neither is there. */
+static const ons_file_tensor *find_tensor(const ons_safetensors *file, const char *name, ons_alias_fn alias)
 {
-    int used = 0;
+    const ons_file_tensor *t = ons_safetensors_find(file, name);
+    char other[400];
 
+    return !t && alias && alias(name, other, sizeof other) ? ons_safetensors_find(file, other) : t;
+}
+
+static onestep_status load_all(ons_params *p, const ons_safetensors *file, const char *prefix, ons_alias_fn alias)
+{
     for (int i = 0; i < p->n; i++) {
         char *name = ons_format("%s%s", prefix, p->rows[i].name);
-        const ons_file_tensor *t = name ? ons_safetensors_find(file, name) : NULL;
-        onestep_status st = name ? check_tensor(file, &p->rows[i], name, t) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a name");
+        const ons_file_tensor *t = name ? find_tensor(file, name, alias) : NULL;
+        onestep_status st = name ? check_tensor(file, &p->rows[i], t ? t->name : name, t)
+                                 : ons_fail(ONESTEP_NO_MEMORY, "no memory for a name");
 
         ons_free(name);
         if (st != ONESTEP_OK || (st = load_one(p, i, t)) != ONESTEP_OK)
             return st;
-        used++;
     }
-    if (used < ons_safetensors_count(file))
-        ons_verbose("%s: %d tensors that nothing asks for", ons_safetensors_path(file), ons_safetensors_count(file) - used);
+    if (p->n < ons_safetensors_count(file))
+        ons_verbose("%s: %d tensors that nothing asks for", ons_safetensors_path(file), ons_safetensors_count(file) - p->n);
     ons_params_touch(p);
     return ONESTEP_OK;
+}
+
+onestep_status ons_params_load(ons_params *p, const struct ons_safetensors *file, const char *prefix)
+{
+    return load_all(p, file, prefix, NULL);
+}
+
+onestep_status ons_params_load_aliased(ons_params *p, const struct ons_safetensors *file, ons_alias_fn alias)
+{
+    return load_all(p, file, "", alias);
 }
 
 static onestep_status write_one(const ons_params *p, int i, ons_dtype dtype, ons_safetensors_writer *w)

@@ -84,6 +84,9 @@ void ons_params_refresh(ons_params *p); /* repacks what is stale */
  */
 struct ons_safetensors;
 onestep_status ons_params_load(ons_params *p, const struct ons_safetensors *file, const char *prefix) ONESTEP_CHECK;
+/* The same for files that may spell names otherwise: where a name is absent, alias() may offer another (false: it has none). */
+typedef bool (*ons_alias_fn)(const char *name, char *alias, size_t size_bytes);
+onestep_status ons_params_load_aliased(ons_params *p, const struct ons_safetensors *file, ons_alias_fn alias) ONESTEP_CHECK;
 onestep_status ons_params_save(const ons_params *p, const char *path, ons_dtype dtype) ONESTEP_CHECK;
 
 #endif
