@@ -4,7 +4,7 @@
 set -eu
 
 packages="meson ninja-build gcc pkg-config cmake libdnnl-dev libpng-dev libjpeg-dev libfreetype-dev libharfbuzz-dev
-libarchive-dev libchafa-dev libjansson-dev libcmocka-dev fonts-noto-color-emoji fonts-dejavu-core unicode-data
+libarchive-dev libexpat1-dev libutf8proc-dev libchafa-dev libjansson-dev libcmocka-dev fonts-noto-color-emoji fonts-dejavu-core unicode-data
 unicode-cldr-core"
 
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
@@ -13,7 +13,7 @@ if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     if command -v pkg-config >/dev/null 2>&1; then
-        for module in libpng libjpeg freetype2 harfbuzz libarchive chafa jansson cmocka; do
+        for module in libpng libjpeg freetype2 harfbuzz libarchive expat libutf8proc chafa jansson cmocka; do
             pkg-config --exists "$module" || missing="$missing $module"
         done
     fi
