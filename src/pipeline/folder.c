@@ -51,25 +51,20 @@ static onestep_status read_card(const char *path, void *c)
     return ons_card_load(path, c);
 }
 
-/* Weights of one part. Names carry `prefix` in older files and none in newer ones; `probe` tells which. */
-static onestep_status load_part(const char *folder, const char *part, const char *base, const char *prefix, const char *probe,
-                                ons_params *params)
+/* Weights of one part, under today's names or, through `alias`, those of another generation. */
+static onestep_status load_part(const char *folder, const char *part, const char *base, ons_alias_fn alias, ons_params *params)
 {
-    char *path = part_path(folder, part, ""), *prefixed = ons_format("%s%s", prefix, probe);
+    char *path = ons_path_join(folder, part);
     ons_safetensors *file = NULL;
     onestep_status st;
 
-    if (!path || !prefixed) {
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
-        goto fail;
-    }
-    path[strlen(path) - 1] = 0;
+    if (!path)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
     ONS_TRY(ons_safetensors_open_part(path, base, &file));
-    st = ons_params_load(params, file, ons_safetensors_find(file, prefixed) ? prefix : "");
+    st = ons_params_load_aliased(params, file, alias);
 fail:
     ons_safetensors_close(&file);
     ons_free(path);
-    ons_free(prefixed);
     return st;
 }
 
@@ -150,9 +145,9 @@ onestep_status ons_model_open(const char *folder, ons_model **out)
     ONS_TRY(open_tokenizer(folder, &m->tokenizer));
     ONS_TRY(check_match(m));
     ONS_TRY(declare(m));
-    ONS_TRY(load_part(folder, "unet", "diffusion_pytorch_model", "", "conv_in.weight", m->unet));
-    ONS_TRY(load_part(folder, "vae", "diffusion_pytorch_model", "", "encoder.conv_in.weight", m->vae));
-    ONS_TRY(load_part(folder, "text_encoder", "model", "text_model.", "final_layer_norm.weight", m->clip));
+    ONS_TRY(load_part(folder, "unet", "diffusion_pytorch_model", NULL, m->unet));
+    ONS_TRY(load_part(folder, "vae", "diffusion_pytorch_model", ons_vae_alias, m->vae));
+    ONS_TRY(load_part(folder, "text_encoder", "model", ons_clip_alias, m->clip));
     *out = m;
     return ONESTEP_OK;
 fail:
