@@ -142,12 +142,19 @@ uint64_t ons_rand_u64(uint64_t seed, uint64_t stream, uint64_t index)
     return (uint64_t)w[1] << 32 | w[0];
 }
 
-/* Multiply-shift over 128 bits; the bias of at most bound / 2^64 cannot be observed. */
+/* Lemire, ACM TOMACS 2019: the high half of word * bound, redrawn where the low half would favour some values. */
 uint64_t ons_rand_below(uint64_t seed, uint64_t stream, uint64_t index, uint64_t bound)
 {
     __extension__ typedef unsigned __int128 wide;
+    uint64_t biased_below = (0 - bound) % bound, word = ons_rand_u64(seed, stream, index);
+    wide product = (wide)word * bound;
 
-    return (uint64_t)(((wide)ons_rand_u64(seed, stream, index) * bound) >> 64);
+    while ((uint64_t)product < biased_below) {
+        seed += UINT64_C(0x9E3779B97F4A7C15);
+        word = ons_rand_u64(seed, stream, index);
+        product = (wide)word * bound;
+    }
+    return (uint64_t)(product >> 64);
 }
 
 uint64_t ons_random_seed(void)

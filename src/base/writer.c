@@ -1,7 +1,8 @@
 /*
  * Files written under a temporary name, synced, then renamed, so that a final name never holds half a file:
  * not after a full disk, not after Ctrl-C, not after a power cut. The temporary lies beside the target, since a
- * rename is atomic only within one file system.
+ * rename is atomic only within one file system. A target that exists and is no regular file (/dev/stdout, a
+ * pipe) is written directly: renaming over a device would replace it.
  */
 #include "base/file.h"
 
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -19,6 +21,13 @@ static onestep_status fail_write(const ons_writer *w, int reason)
                     reason == ENOSPC ? "; free some space and run it again" : "");
 }
 
+static bool is_special(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0 && !S_ISREG(info.st_mode);
+}
+
 onestep_status ons_writer_open(const char *path, ons_writer *out)
 {
     onestep_status st;
@@ -26,13 +35,14 @@ onestep_status ons_writer_open(const char *path, ons_writer *out)
     *out = (ons_writer){0};
     if (ons_path_is_dir(path))
         return ons_fail(ONESTEP_IO, "%s: is a folder, the name of a file is needed", path);
+    bool direct = is_special(path);
     out->path = ons_strdup(path);
-    out->tmp_path = ons_format("%s.tmp-%ld", path, (long)getpid());
-    if (!out->path || !out->tmp_path) {
+    out->tmp_path = direct ? NULL : ons_format("%s.tmp-%ld", path, (long)getpid());
+    if (!out->path || (!out->tmp_path && !direct)) {
         st = ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to write it", path);
         goto fail;
     }
-    out->file = fopen(out->tmp_path, "wbe");
+    out->file = fopen(direct ? path : out->tmp_path, "wbe");
     if (!out->file) {
         st = ons_fail(errno == ENOENT ? ONESTEP_NOT_FOUND : ONESTEP_IO, "%s: cannot be written: %s%s", path,
                       strerror(errno), errno == ENOENT ? " (make the folder first)" : "");
@@ -53,7 +63,8 @@ onestep_status ons_writer_write(ons_writer *w, const void *data, size_t size)
     return ONESTEP_OK;
 }
 
-/* Makes the rename durable. File systems that cannot sync a folder say EINVAL; the rename stands all the same. */
+/* Makes the rename durable. File systems that cannot sync a folder say EINVAL; the rename stands all the same.
+ */
 static onestep_status sync_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -68,16 +79,17 @@ static onestep_status sync_folder(const char *path)
     if (fd >= 0)
         close(fd);
     ons_free(folder);
-    return reason ? ons_fail(ONESTEP_IO, "%s: syncing its folder failed: %s", path, strerror(reason)) : ONESTEP_OK;
+    return reason ? ons_fail(ONESTEP_IO, "%s: syncing its folder failed: %s", path, strerror(reason))
+                  : ONESTEP_OK;
 }
 
 static onestep_status finish_file(ons_writer *w)
 {
-    if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
+    if (fflush(w->file) != 0 || (w->tmp_path && fsync(fileno(w->file)) != 0))
         return fail_write(w, errno);
     int closed = fclose(w->file);
     w->file = NULL;
-    if (closed != 0 || rename(w->tmp_path, w->path) != 0)
+    if (closed != 0 || (w->tmp_path && rename(w->tmp_path, w->path) != 0))
         return fail_write(w, errno);
     return ONESTEP_OK;
 }
@@ -97,7 +109,8 @@ onestep_status ons_writer_commit(ons_writer *w)
         ons_writer_abort(w);
         return st;
     }
-    st = sync_folder(w->path);
+    if (w->tmp_path)
+        st = sync_folder(w->path);
     release_names(w);
     return st;
 }

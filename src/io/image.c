@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <jpeglib.h>
+#include <jerror.h>
 #include <png.h>
 
 #include "base/file.h"
@@ -45,36 +46,41 @@ static onestep_status decode_png(const void *data, size_t size, const char *what
     return st;
 }
 
-typedef struct jpeg_errors {
-    struct jpeg_error_mgr base;
+/* What survives the longjmp out of libjpeg: reached by address only, so setjmp leaves it alone. */
+typedef struct jpeg_state {
+    struct jpeg_error_mgr errors; /* first: libjpeg hands its address back */
     jmp_buf back;
     char text[JMSG_LENGTH_MAX];
-} jpeg_errors;
+    uint8_t *row; /* [width, 4] */
+} jpeg_state;
 
 static void leave_jpeg(j_common_ptr c)
 {
-    jpeg_errors *e = (jpeg_errors *)c->err;
+    jpeg_state *s = (jpeg_state *)c->err;
 
-    e->base.format_message(c, e->text);
-    longjmp(e->back, 1);
+    s->errors.format_message(c, s->text);
+    longjmp(s->back, 1);
 }
 
-static void silence(j_common_ptr c, int level)
+/* libjpeg fills what a cut file lacks with grey and calls it a warning; here it is an error. Other warnings pass. */
+static void judge_message(j_common_ptr c, int level)
 {
-    (void)c;
-    (void)level;
+    if (level < 0 && c->err->msg_code == JWRN_JPEG_EOF)
+        leave_jpeg(c);
 }
 
-/* Adobe's CMYK is stored inverted: RGB = CMY * K / 255. */
-static void cmyk_row(const uint8_t *src, uint8_t *dst, int width)
+/* RGB = (255 - CMY) * (255 - K) / 255; Adobe's programs store all four inverted. */
+static void cmyk_row(const uint8_t *src, uint8_t *dst, int width, bool inverted)
 {
+    int flip = inverted ? 0 : 255;
+
     for (int x = 0; x < width; x++)
         for (int c = 0; c < 3; c++)
-            dst[3 * x + c] = (uint8_t)(src[4 * x + c] * src[4 * x + 3] / 255);
+            dst[3 * x + c] = (uint8_t)((src[4 * x + c] ^ flip) * (src[4 * x + 3] ^ flip) / 255);
 }
 
-static onestep_status read_jpeg(struct jpeg_decompress_struct *c, const void *data, size_t size, const char *what, ons_image *out,
-                                uint8_t **row)
+static onestep_status read_jpeg(struct jpeg_decompress_struct *c, jpeg_state *s, const void *data, size_t size, const char *what,
+                                ons_image *out)
 {
     bool cmyk;
     onestep_status st;
@@ -86,18 +92,18 @@ static onestep_status read_jpeg(struct jpeg_decompress_struct *c, const void *da
         return st;
     cmyk = c->num_components == 4;
     c->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
-    *row = ons_malloc((size_t)c->image_width * 4);
-    if (!*row)
+    s->row = ons_malloc((size_t)c->image_width * 4);
+    if (!s->row)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a row", what);
     jpeg_start_decompress(c);
     while (c->output_scanline < c->output_height) {
         uint8_t *dst = out->rgb + (size_t)c->output_scanline * (size_t)out->width * 3;
 
-        jpeg_read_scanlines(c, row, 1);
+        jpeg_read_scanlines(c, &s->row, 1);
         if (cmyk)
-            cmyk_row(*row, dst, out->width);
+            cmyk_row(s->row, dst, out->width, c->saw_Adobe_marker);
         else
-            memcpy(dst, *row, (size_t)out->width * 3);
+            memcpy(dst, s->row, (size_t)out->width * 3);
     }
     jpeg_finish_decompress(c);
     return ONESTEP_OK;
@@ -106,21 +112,20 @@ static onestep_status read_jpeg(struct jpeg_decompress_struct *c, const void *da
 static onestep_status decode_jpeg(const void *data, size_t size, const char *what, ons_image *out)
 {
     struct jpeg_decompress_struct c = { 0 };
-    jpeg_errors errors;
-    uint8_t *volatile row = NULL;
+    jpeg_state state = { 0 };
     onestep_status st;
 
-    c.err = jpeg_std_error(&errors.base);
-    errors.base.error_exit = leave_jpeg;
-    errors.base.emit_message = silence;
-    if (setjmp(errors.back)) {
-        st = ons_fail(ONESTEP_BAD_FILE, "%s: damaged JPEG (%s)", what, errors.text);
+    c.err = jpeg_std_error(&state.errors);
+    state.errors.error_exit = leave_jpeg;
+    state.errors.emit_message = judge_message;
+    if (setjmp(state.back)) {
+        st = ons_fail(ONESTEP_BAD_FILE, "%s: damaged JPEG (%s)", what, state.text);
     } else {
         jpeg_create_decompress(&c);
-        st = read_jpeg(&c, data, size, what, out, (uint8_t **)&row);
+        st = read_jpeg(&c, &state, data, size, what, out);
     }
     jpeg_destroy_decompress(&c);
-    ons_free(row);
+    ons_free(state.row);
     return st;
 }
 

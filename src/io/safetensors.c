@@ -50,14 +50,25 @@ char *ons_file_shape_text(int n_dims, const int64_t *dims, char *buf)
     return buf;
 }
 
-static onestep_status refuse_other_formats(const ons_map *map)
+/*
+ * Zip archives and bare pickles, both as torch.save writes them. The first bytes of a safetensors file are a length and can look the same
+ * (80 02 is a header of 640 bytes), but its ninth is the brace that opens the header.
+ */
+static bool is_pickle(const ons_map *map)
 {
     const unsigned char *d = map->data;
 
-    if (map->size >= 4 && ((d[0] == 'P' && d[1] == 'K' && d[2] == 3 && d[3] == 4) || (d[0] == 0x80 && d[1] < 6 && d[1] > 1)))
+    if (map->size < 4 || (map->size > 8 && d[8] == '{'))
+        return false;
+    return !memcmp(d, "PK\3\4", 4) || (d[0] == 0x80 && d[1] >= 2 && d[1] <= 5);
+}
+
+static onestep_status refuse_other_formats(const ons_map *map)
+{
+    if (is_pickle(map))
         return ons_fail(ONESTEP_BAD_FILE, "%s: this is a Python pickle, which can run code when it is read, so it is never opened; "
                         "get the safetensors file, or convert it in Python with safetensors.torch.save_file", map->path);
-    if (map->size >= 4 && !memcmp(d, "GGUF", 4))
+    if (map->size >= 4 && !memcmp(map->data, "GGUF", 4))
         return ons_fail(ONESTEP_BAD_FILE, "%s: this is a GGUF file; safetensors is expected", map->path);
     return ONESTEP_OK;
 }
@@ -280,7 +291,10 @@ static onestep_status add_shards(ons_safetensors *f, const char *folder, const j
         }
         if (json_object_get(seen, shard))
             continue;
-        json_object_set_new(seen, shard, json_true());
+        if (json_object_set_new(seen, shard, json_true())) {
+            st = ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for its shards", f->path);
+            break;
+        }
         path = ons_path_join(folder, shard);
         st = path ? add_file(f, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
         ons_free(path);
@@ -316,17 +330,20 @@ fail:
 
 onestep_status ons_safetensors_open_part(const char *folder, const char *base, ons_safetensors **out)
 {
-    static const char *const variants[] = { "", ".fp16" };
+    static const char *const endings[] = { ".safetensors", ".safetensors.index.json", ".fp16.safetensors",
+                                           ".safetensors.index.fp16.json", ".fp16.safetensors.index.json" };
     static const char *const pickles[] = { ".bin", ".ckpt", ".pt" };
 
     *out = NULL;
-    for (int i = 0; i < 4; i++) {
-        char *path = ons_format("%s/%s%s.safetensors%s", folder, base, variants[i / 2], i % 2 ? ".index.json" : "");
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        char *path = ons_format("%s/%s%s", folder, base, endings[i]);
         bool found = path && ons_path_exists(path);
-        onestep_status st = !path   ? ons_fail(ONESTEP_NO_MEMORY, "no memory for a path")
-                            : found ? (i % 2 ? open_index(folder, path, out) : ons_safetensors_open(path, out))
-                                    : ONESTEP_OK;
+        onestep_status st = ONESTEP_OK;
 
+        if (!path)
+            st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+        else if (found)
+            st = strstr(endings[i], ".json") ? open_index(folder, path, out) : ons_safetensors_open(path, out);
         ons_free(path);
         if (found || st != ONESTEP_OK)
             return st;

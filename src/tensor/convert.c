@@ -1,115 +1,138 @@
-/* Conversions between float types, round to nearest even; and between channel orders. */
-#include <string.h>
-
+/*
+ * Conversions between floating-point storage types, in integer arithmetic so that they do not depend on the
+ * machine.
+ *
+ * Every pair goes through f32, which holds all bf16 and f16 values exactly. From f64 to a half type that
+ * would round twice; there the first step rounds to odd, which keeps the sticky bit and makes the second exact
+ * (Boldo and Melquiond, 2008).
+ */
 #include "tensor/tensor.h"
 
-static float from_bits(uint32_t u)
-{
-    float f;
+#include <assert.h>
+#include <string.h>
 
-    memcpy(&f, &u, sizeof f);
-    return f;
+enum { CHUNK = 512 };
+
+static inline uint32_t bits_of(float v)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
 }
 
-static uint32_t to_bits(float f)
+static inline float float_of(uint32_t bits)
 {
-    uint32_t u;
+    float v;
 
-    memcpy(&u, &f, sizeof u);
-    return u;
+    memcpy(&v, &bits, sizeof v);
+    return v;
 }
 
 float ons_bf16_to_f32(uint16_t v)
 {
-    return from_bits((uint32_t)v << 16);
+    return float_of((uint32_t)v << 16);
 }
 
+/* NaN: cut and made quiet, since rounding could carry its fraction away. */
 uint16_t ons_f32_to_bf16(float v)
 {
-    uint32_t u = to_bits(v);
+    uint32_t bits = bits_of(v), rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
 
-    if ((u & 0x7FFFFFFFu) > 0x7F800000u) /* rounding could carry a NaN into infinity: keep it quiet instead */
-        return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
+    return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? bits >> 16 | 0x40u : rounded);
 }
 
 float ons_f16_to_f32(uint16_t v)
 {
-    uint32_t sign = (uint32_t)(v & 0x8000) << 16, exponent = v >> 10 & 31, fraction = v & 0x3FF;
+    uint32_t sign = (uint32_t)(v & 0x8000u) << 16, magnitude = v & 0x7FFFu;
+    uint32_t bits;
 
-    if (exponent == 31)
-        return from_bits(sign | 0x7F800000u | fraction << 13);
-    if (exponent)
-        return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
-    return (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
+    if (magnitude >= 0x7C00u) /* infinity, NaN */
+        bits = magnitude << 13 | 0x7F800000u;
+    else if (magnitude < 0x0400u) /* subnormal: a count of 2^-24 */
+        bits = bits_of((float)(int32_t)magnitude * 0x1p-24f);
+    else
+        bits = (magnitude << 13) + (112u << 23);
+    return float_of(bits | sign);
 }
 
 uint16_t ons_f32_to_f16(float v)
 {
-    uint32_t u = to_bits(v), sign = u >> 16 & 0x8000, magnitude = u & 0x7FFFFFFFu;
+    uint32_t bits = bits_of(v), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
+    uint32_t half;
 
     if (magnitude > 0x7F800000u)
-        return (uint16_t)(sign | 0x7E00);
-    if (magnitude >= 0x477FF000u) /* 65520 and above round to infinity */
-        return (uint16_t)(sign | 0x7C00);
-    if (magnitude < 0x38800000u) /* subnormal: adding 1/2 aligns the result's last bit with the float's */
-        return (uint16_t)(sign | (to_bits(from_bits(magnitude) + 0.5f) - 0x3F000000u));
-    return (uint16_t)(sign | (magnitude - 0x38000000u + 0xFFF + (magnitude >> 13 & 1)) >> 13);
+        half = 0x7E00u | (magnitude >> 13 & 0x3FFu);
+    else if (magnitude >= 0x477FF000u) /* 65520 and above round to infinity */
+        half = 0x7C00u;
+    else if (magnitude < 0x38800000u) /* below 2^-14: adding 1/2 rounds to a multiple of 2^-24 */
+        half = bits_of(float_of(magnitude) + 0.5f) - 0x3F000000u;
+    else
+        half = (magnitude - (112u << 23) + 0xFFFu + (magnitude >> 13 & 1u)) >> 13;
+    return (uint16_t)(half | sign);
 }
 
-static double load(const void *src, ons_dtype t, size_t i)
+/* Towards zero, with the last bit set when that was inexact. */
+static float round_to_odd(double v)
 {
-    switch (t) {
-    case ONS_F32:
-        return ((const float *)src)[i];
-    case ONS_F64:
-        return ((const double *)src)[i];
-    case ONS_BF16:
-        return ons_bf16_to_f32(((const uint16_t *)src)[i]);
-    default:
-        return ons_f16_to_f32(((const uint16_t *)src)[i]);
+    float f = (float)v;
+    double back = (double)f;
+
+    if (back == v || v != v)
+        return f;
+    uint32_t bits = bits_of(f);
+    if ((back > v) == (v > 0)) /* rounded away from zero: one step back */
+        bits--;
+    return float_of(bits | 1u);
+}
+
+static void load_chunk(float *out, const void *src, ons_dtype type, bool to_half, size_t first, size_t n)
+{
+    if (type == ONS_F32) {
+        memcpy(out, (const float *)src + first, n * sizeof *out);
+    } else if (type == ONS_BF16) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = ons_bf16_to_f32(((const uint16_t *)src)[first + i]);
+    } else if (type == ONS_F16) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = ons_f16_to_f32(((const uint16_t *)src)[first + i]);
+    } else {
+        const double *from = (const double *)src + first;
+        for (size_t i = 0; i < n; i++)
+            out[i] = to_half ? round_to_odd(from[i]) : (float)from[i];
     }
 }
 
-static void store(void *dst, ons_dtype t, size_t i, double v)
+static void store_chunk(void *dst, ons_dtype type, const float *in, size_t first, size_t n)
 {
-    switch (t) {
-    case ONS_F32:
-        ((float *)dst)[i] = (float)v;
-        break;
-    case ONS_F64:
-        ((double *)dst)[i] = v;
-        break;
-    case ONS_BF16:
-        ((uint16_t *)dst)[i] = ons_f32_to_bf16((float)v);
-        break;
-    default:
-        ((uint16_t *)dst)[i] = ons_f32_to_f16((float)v);
+    if (type == ONS_F32) {
+        memcpy((float *)dst + first, in, n * sizeof *in);
+    } else if (type == ONS_BF16) {
+        for (size_t i = 0; i < n; i++)
+            ((uint16_t *)dst)[first + i] = ons_f32_to_bf16(in[i]);
+    } else if (type == ONS_F16) {
+        for (size_t i = 0; i < n; i++)
+            ((uint16_t *)dst)[first + i] = ons_f32_to_f16(in[i]);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            ((double *)dst)[first + i] = (double)in[i];
     }
 }
 
 void ons_convert(void *dst, ons_dtype dst_type, const void *src, ons_dtype src_type, size_t n)
 {
+    float chunk[CHUNK];
+    bool to_half = dst_type == ONS_BF16 || dst_type == ONS_F16;
+
     if (dst_type == src_type) {
-        memcpy(dst, src, n * ons_dtype_size(src_type));
+        if (n)
+            memmove(dst, src, n * ons_dtype_size(dst_type));
         return;
     }
-    for (size_t i = 0; i < n; i++)
-        store(dst, dst_type, i, load(src, src_type, i));
-}
-
-void ons_nchw_to_nhwc(float *dst, const float *src, int64_t n, int64_t c, int64_t h, int64_t w)
-{
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < c; k++)
-            for (int64_t p = 0; p < h * w; p++)
-                dst[(i * h * w + p) * c + k] = src[(i * c + k) * h * w + p];
-}
-
-void ons_nhwc_to_nchw(float *dst, const float *src, int64_t n, int64_t c, int64_t h, int64_t w)
-{
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < c; k++)
-            for (int64_t p = 0; p < h * w; p++)
-                dst[(i * c + k) * h * w + p] = src[(i * h * w + p) * c + k];
+    assert(dst_type <= ONS_F64 && src_type <= ONS_F64);
+    for (size_t first = 0; first < n; first += CHUNK) {
+        size_t count = n - first < CHUNK ? n - first : CHUNK;
+        load_chunk(chunk, src, src_type, to_half, first, count);
+        store_chunk(dst, dst_type, chunk, first, count);
+    }
 }

@@ -7,9 +7,12 @@
 #include "base/checked.h"
 #include "base/memory.h"
 
-static const struct { const char *name; size_t size; } types[ONS_N_DTYPES] = {
-    [ONS_F32] = { "f32", 4 }, [ONS_BF16] = { "bf16", 2 }, [ONS_F16] = { "f16", 2 }, [ONS_F64] = { "f64", 8 },
-    [ONS_I32] = { "i32", 4 }, [ONS_I64] = { "i64", 8 },   [ONS_U8] = { "u8", 1 },
+static const struct {
+    const char *name;
+    size_t size;
+} types[ONS_N_DTYPES] = {
+    [ONS_F32] = {"f32", 4}, [ONS_BF16] = {"bf16", 2}, [ONS_F16] = {"f16", 2}, [ONS_F64] = {"f64", 8},
+    [ONS_I32] = {"i32", 4}, [ONS_I64] = {"i64", 8},   [ONS_U8] = {"u8", 1},
 };
 
 size_t ons_dtype_size(ons_dtype t)
@@ -56,10 +59,11 @@ onestep_status ons_tensor_create(ons_dtype dtype, const ons_shape *shape, ons_te
     uint64_t bytes = ons_dtype_size(dtype);
     char text[96];
 
-    *out = (ons_tensor){ .dtype = dtype, .shape = *shape };
+    *out = (ons_tensor){.dtype = dtype, .shape = *shape};
     for (int i = 0; i < shape->n; i++)
         if (shape->d[i] < 0 || !ons_mul_u64(bytes, (uint64_t)shape->d[i], &bytes))
-            return ons_fail(ONESTEP_BAD_ARGUMENT, "a tensor of shape %s does not exist", ons_shape_text(shape, text));
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "a tensor of shape %s does not exist",
+                            ons_shape_text(shape, text));
     out->data = ons_calloc_aligned(bytes ? bytes : 1);
     if (!out->data)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a tensor of shape %s", ons_shape_text(shape, text));
@@ -71,5 +75,30 @@ void ons_tensor_fini(ons_tensor *t)
 {
     if (t->owned)
         ons_free_aligned(t->data);
-    *t = (ons_tensor){ 0 };
+    *t = (ons_tensor){0};
+}
+
+/* dst[j][i] = src[i][j], in tiles so that both sides stay in cache lines. */
+static void transpose_matrix(float *restrict dst, const float *restrict src, int64_t rows, int64_t columns)
+{
+    enum { TILE = 16 };
+
+    for (int64_t i0 = 0; i0 < rows; i0 += TILE) {
+        int64_t i1 = i0 + TILE < rows ? i0 + TILE : rows;
+        for (int64_t j = 0; j < columns; j++)
+            for (int64_t i = i0; i < i1; i++)
+                dst[j * rows + i] = src[i * columns + j];
+    }
+}
+
+void ons_nchw_to_nhwc(float *dst, const float *src, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    for (int64_t i = 0; i < n; i++)
+        transpose_matrix(dst + i * c * h * w, src + i * c * h * w, c, h * w);
+}
+
+void ons_nhwc_to_nchw(float *dst, const float *src, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    for (int64_t i = 0; i < n; i++)
+        transpose_matrix(dst + i * c * h * w, src + i * c * h * w, h * w, c);
 }
