@@ -1,0 +1,324 @@
+/* onestep generate and info over a tiny pipeline with random weights, driven as a user does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "program.h"
+#include "tiny.h"
+
+static char *folder;
+static char teacher[4096], student[4096];
+
+static int make_models(void **state)
+{
+    (void)state;
+    folder = make_folder();
+    strcpy(teacher, in_folder(folder, "teacher"));
+    strcpy(student, in_folder(folder, "student"));
+    make_tiny_model(teacher, false);
+    make_tiny_model(student, true);
+    return 0;
+}
+
+static int remove_models(void **state)
+{
+    (void)state;
+    remove_folder(folder);
+    return 0;
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wb");
+
+    assert_non_null(f);
+    assert_int_equal(fputs(text, f) < 0, 0);
+    fclose(f);
+}
+
+static void assert_same_file(const char *a, const char *b, bool same)
+{
+    size_t na, nb;
+    char *ta = read_file(a, &na), *tb = read_file(b, &nb);
+
+    assert_int_equal(na == nb && memcmp(ta, tb, na) == 0, same);
+    free(ta);
+    free(tb);
+}
+
+static void the_same_seed_gives_the_same_bytes(void **state)
+{
+    program_run r = {0};
+    const char *a = in_folder(folder, "a.png"), *b = in_folder(folder, "b.png"),
+               *c = in_folder(folder, "c.png");
+
+    (void)state;
+    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "7", "-o", a, NULL);
+    expect(&r, 0, "seed: 7");
+    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s7", "-o", b, "-q", NULL);
+    expect(&r, 0, "seed: 7");
+    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "8", "-o", c, NULL);
+    expect(&r, 0, "seed: 8");
+    assert_same_file(a, b, true);
+    assert_same_file(a, c, false);
+    free_run(&r);
+}
+
+static void settings_stand_in_the_picture(void **state)
+{
+    program_run r = {0};
+    const char *a = in_folder(folder, "t.png");
+
+    (void)state;
+    run_program(&r, "generate", "-m", teacher, "-p", "a cat", "-n", "a dog, wet", "-s", "5", "--steps", "3",
+                "--cfg-scale", "2.5", "--sampler", "dpm++2m", "-W", "24", "-H", "12", "-o", a, NULL);
+    expect(&r, 0, NULL);
+    run_program(&r, "info", a, NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "24x12"));
+    assert_non_null(strstr(r.out,
+                           "a cat\nNegative prompt: a dog, wet\nSteps: 3, Sampler: DPM++ 2M, CFG scale: 2.5, "
+                           "Seed: 5, Size: 24x12, Model hash: "));
+    assert_non_null(strstr(r.out, "Model: teacher, Version: onestep "));
+    assert_non_null(strstr(r.out, "\"sampler\":\"dpm++2m\""));
+    free_run(&r);
+}
+
+static void a_student_takes_one_step_at_its_timestep(void **state)
+{
+    program_run r = {0};
+    json_t *o, *p;
+    const char *a = in_folder(folder, "s.png");
+
+    (void)state;
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "5", "-o", a, "--json", NULL);
+    expect(&r, 0, NULL);
+    o = json_loads(r.out, 0, NULL);
+    p = json_array_get(json_object_get(o, "pictures"), 0);
+    assert_int_equal(json_integer_value(json_object_get(o, "evaluations")), 1);
+    assert_int_equal(json_integer_value(json_object_get(p, "steps")), 1);
+    assert_int_equal(json_integer_value(json_array_get(json_object_get(p, "timesteps"), 0)), 399);
+    assert_int_equal(json_integer_value(json_object_get(p, "seed")), 5);
+    assert_true(json_real_value(json_object_get(p, "cfg_scale")) == 1);
+    assert_string_equal(json_string_value(json_object_get(p, "file")), a);
+    json_decref(o);
+    free_run(&r);
+}
+
+static void settings_without_effect_are_pointed_out(void **state)
+{
+    program_run r = {0};
+    const char *a = in_folder(folder, "w.png"), *b = in_folder(folder, "w2.png");
+
+    (void)state;
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "5", "-o", a, "--cfg-scale", "7", "-n",
+                "dog", NULL);
+    expect(&r, 0, "--cfg-scale 7 is ignored");
+    assert_non_null(strstr(r.err, "--negative has no effect"));
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "5", "-o", b, NULL);
+    expect(&r, 0, NULL);
+    assert_same_file(a, b, true);
+    run_program(&r, "generate", "-m", teacher, "-p", "a cat", "-o", a, "--cfg-scale", "1", "-n", "dog", NULL);
+    expect(&r, 0, "--negative has no effect");
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-o", a, "--steps", "4", NULL);
+    expect(&r, 0, "one step at timestep 399");
+    free_run(&r);
+}
+
+static void guidance_and_negative_prompt_matter(void **state)
+{
+    static const char *const scales[] = {"0", "1", "2", "3"};
+    program_run r = {0};
+    char paths[4][4096];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        strcpy(paths[i], in_folder(folder, "g"));
+        strcat(strcat(paths[i], scales[i]), ".png");
+        run_program(&r, "generate", "-m", teacher, "-p", "a cat", "-s", "5", "-o", paths[i], "--cfg-scale",
+                    scales[i], NULL);
+        expect(&r, 0, NULL);
+    }
+    assert_same_file(paths[0], paths[1], true); /* both are off */
+    assert_same_file(paths[1], paths[2], false);
+    assert_same_file(paths[2], paths[3], false);
+    free_run(&r);
+}
+
+static void a_file_of_prompts_fills_a_folder(void **state)
+{
+    program_run r = {0};
+    const char *list = in_folder(folder, "list.txt"), *dir = in_folder(folder, "many");
+
+    (void)state;
+    write_text(list, "\xef\xbb\xbfred heart\r\n\nblue heart\na cat");
+    run_program(&r, "generate", "-m", student, "--prompts", list, "-o", dir, "-s", "3", "--title", "three",
+                NULL);
+    expect(&r, 0, "seed: 3");
+    assert_int_equal(access(in_folder(dir, "00002.png"), R_OK), 0);
+    assert_int_not_equal(access(in_folder(dir, "00003.png"), R_OK), 0);
+    assert_int_equal(access(in_folder(dir, "sheet.png"), R_OK), 0);
+    run_program(&r, "info", in_folder(dir, "00001.png"), NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "blue heart\nSteps: 1"));
+    assert_non_null(strstr(r.out, "Seed: 4,"));
+    write_text(list, "\n\n");
+    run_program(&r, "generate", "-m", student, "--prompts", list, "-o", dir, NULL);
+    expect(&r, 1, "no prompts");
+    free_run(&r);
+}
+
+static void standard_output_takes_the_picture(void **state)
+{
+    program_run r = {0};
+    size_t size;
+    char *file;
+    const char *a = in_folder(folder, "o.png");
+
+    (void)state;
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "9", "-o", a, NULL);
+    expect(&r, 0, NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "9", "-o", "-", NULL);
+    expect(&r, 0, "seed: 9");
+    file = read_file(a, &size);
+    assert_int_equal(r.out_size, size);
+    assert_memory_equal(r.out, file, size);
+    free(file);
+    free_run(&r);
+}
+
+static void sizes_that_cannot_be_made_are_named(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    run_program(&r, "generate", "-m", teacher, "-p", "a", "-W", "17", "-o", in_folder(folder, "x.png"), NULL);
+    expect(&r, 2, "multiples of 4");
+    run_program(&r, "generate", "-m", teacher, "-p", "a", "--timesteps", "5,9", "-o",
+                in_folder(folder, "x.png"), NULL);
+    expect(&r, 2, "descend");
+    run_program(&r, "generate", "-m", teacher, "-p", "a", "--sampler", "heun", "-o", in_folder(folder, "x.png"),
+                NULL);
+    expect(&r, 2, "ddim, euler, dpm++2m, lcm");
+    run_program(&r, "generate", "-m", teacher, "-p", "a", "--sampler", "lcm", "--steps", "60", "-o",
+                in_folder(folder, "x.png"), NULL);
+    expect(&r, 2, "1 to 50");
+    assert_int_not_equal(access(in_folder(folder, "x.png"), F_OK), 0);
+    free_run(&r);
+}
+
+static void a_long_prompt_is_cut_and_the_rest_shown(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    run_program(&r, "generate", "-m", student, "-p",
+                "red heart red heart red heart red heart red heart the end", "-o", in_folder(folder, "l.png"),
+                NULL);
+    expect(&r, 0, "the end\"");
+    free_run(&r);
+}
+
+static void outputs_that_cannot_be_written_fail_cleanly(void **state)
+{
+    program_run r = {0};
+    const char *locked = in_folder(folder, "locked");
+
+    (void)state;
+    run_program(&r, "generate", "-m", student, "-p", "a", "-o", in_folder(folder, "none/x.png"), NULL);
+    expect(&r, 1, "no such folder");
+    run_program(&r, "generate", "-m", student, "-p", "a", "-o", "/dev/full", NULL);
+    expect(&r, 1, "/dev/full");
+    run_program(&r, "generate", "-m", student, "-p", "a", "-o", "/proc/x.png", NULL);
+    expect(&r, 1, "/proc");
+    mkdir(locked, 0500);
+    run_program(&r, "generate", "-m", student, "-p", "a", "-o", in_folder(locked, "x.png"), NULL);
+    if (geteuid() != 0) /* root writes anywhere */
+        expect(&r, 1, "locked");
+    free_run(&r);
+}
+
+static void torch_noise_is_another_picture(void **state)
+{
+    program_run r = {0};
+    const char *a = in_folder(folder, "p.png"), *b = in_folder(folder, "q.png");
+
+    (void)state;
+    run_program(&r, "generate", "-m", teacher, "-p", "a", "-s", "1", "--sampler", "lcm", "--rng", "philox",
+                "-o", a, NULL);
+    expect(&r, 0, NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "a", "-s", "1", "--sampler", "lcm", "--rng", "torch", "-o",
+                b, NULL);
+    expect(&r, 0, NULL);
+    assert_same_file(a, b, false);
+    free_run(&r);
+}
+
+static void info_describes_models_and_tokens(void **state)
+{
+    program_run r = {0};
+    json_t *o;
+
+    (void)state;
+    run_program(&r, "info", student, NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "timestep 399"));
+    assert_non_null(strstr(r.out, "16x16 pixels"));
+    assert_non_null(strstr(r.out, "text_encoder"));
+    run_program(&r, "info", "-v", in_folder(student, "unet/diffusion_pytorch_model.safetensors"), NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "conv_in.weight"));
+    run_program(&r, "info", "-m", student, "--tokens",
+                "red heart red heart red heart red heart red heart red heart the end", NULL);
+    expect(&r, 0, NULL);
+    o = json_loads(r.out, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(o, "ids")), 12);
+    assert_int_equal(json_array_size(json_object_get(o, "tokens")), 12);
+    assert_true(strstr(json_string_value(json_object_get(o, "truncated")), "the end") != NULL);
+    json_decref(o);
+    write_text(in_folder(folder, "junk.bin"), "this is not a model");
+    run_program(&r, "info", in_folder(folder, "junk.bin"), NULL);
+    expect(&r, 1, "junk.bin");
+    free_run(&r);
+}
+
+static void show_draws_in_the_terminal(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    setenv("TERM", "xterm-256color", 1);
+    run_program(&r, "generate", "-m", student, "-p", "a", "--show", NULL);
+    expect(&r, 0, NULL);
+    assert_true(strchr(r.out, '\x1b') != NULL);
+    free_run(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_seed_gives_the_same_bytes),
+        cmocka_unit_test(settings_stand_in_the_picture),
+        cmocka_unit_test(a_student_takes_one_step_at_its_timestep),
+        cmocka_unit_test(settings_without_effect_are_pointed_out),
+        cmocka_unit_test(guidance_and_negative_prompt_matter),
+        cmocka_unit_test(a_file_of_prompts_fills_a_folder),
+        cmocka_unit_test(standard_output_takes_the_picture),
+        cmocka_unit_test(sizes_that_cannot_be_made_are_named),
+        cmocka_unit_test(a_long_prompt_is_cut_and_the_rest_shown),
+        cmocka_unit_test(outputs_that_cannot_be_written_fail_cleanly),
+        cmocka_unit_test(torch_noise_is_another_picture),
+        cmocka_unit_test(info_describes_models_and_tokens),
+        cmocka_unit_test(show_draws_in_the_terminal),
+    };
+    return cmocka_run_group_tests(tests, make_models, remove_models);
+}

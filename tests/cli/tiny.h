@@ -1,0 +1,11 @@
+/* A complete pipeline with random weights, small enough to be made in every test: 16x16 pixels, factor 4,
+ * context of 12 tokens. */
+#ifndef ONS_TESTS_CLI_TINY_H
+#define ONS_TESTS_CLI_TINY_H
+
+#include <stdbool.h>
+
+/* Writes it as a pipeline folder; a student has timestep 399 and one step. Fails the test on error. */
+void make_tiny_model(const char *folder, bool student);
+
+#endif
