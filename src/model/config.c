@@ -23,6 +23,37 @@ onestep_status ons_config_ints(const json_t *root, const char *what, const char 
     return ONESTEP_OK;
 }
 
+onestep_status ons_config_same_int(const json_t *root, const char *what, const char *key, int preset, int min, int max,
+                                   int *out)
+{
+    const json_t *v = json_object_get(root, key), *first = json_array_get(v, 0);
+    json_t *single;
+    onestep_status st;
+
+    if (!json_is_array(v) || !first)
+        return ons_json_int(root, what, key, preset, min, max, out);
+    for (size_t i = 1; i < json_array_size(v); i++)
+        if (!json_equal(first, json_array_get(v, i)))
+            return ons_fail(ONESTEP_UNSUPPORTED, "%s: the entries of %s differ; equal ones are supported", what, key);
+    single = json_pack("{s:O}", key, first);
+    st = ons_json_int(single, what, key, preset, min, max, out);
+    json_decref(single);
+    return st;
+}
+
+onestep_status ons_config_all(const json_t *root, const char *what, const char *key, const char *name)
+{
+    const json_t *list = json_object_get(root, key);
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *found = json_string_value(json_array_get(list, i));
+
+        if (!found || strcmp(found, name))
+            return ons_fail(ONESTEP_UNSUPPORTED, "%s: %s has %s, only %s is supported", what, key, found ? found : "no name", name);
+    }
+    return ONESTEP_OK;
+}
+
 onestep_status ons_config_widths(const json_t *root, const char *what, const char *key, int *n, int *out)
 {
     const json_t *v = json_object_get(root, key);

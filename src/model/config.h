@@ -7,6 +7,11 @@
 
 /* A whole number, or a list of n of them; `preset` where absent. */
 onestep_status ons_config_ints(const json_t *root, const char *what, const char *key, int n, int preset, int *out) ONESTEP_CHECK;
+/* A whole number in [min, max], or a list of equal ones (diffusers allows one per level): UNSUPPORTED when they differ. */
+onestep_status ons_config_same_int(const json_t *root, const char *what, const char *key, int preset, int min, int max,
+                                   int *out) ONESTEP_CHECK;
+/* Every entry of a list, if there is one, must be `name`. */
+onestep_status ons_config_all(const json_t *root, const char *what, const char *key, const char *name) ONESTEP_CHECK;
 /* The widths per level: a list of 1 to ONS_MAX_LEVELS positive numbers. */
 onestep_status ons_config_widths(const json_t *root, const char *what, const char *key, int *n, int *out) ONESTEP_CHECK;
 /* UNSUPPORTED when the key has a value other than null and `expected` (JSON text such as "null", "false", "\"silu\""). */

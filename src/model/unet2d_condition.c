@@ -57,6 +57,14 @@ static void push_skip(const ons_nn *nn, builder *b, ons_value *x)
         ons_graph_error(nn->g, "a UNet of more than %d encoder layers is not supported", MAX_SKIPS);
 }
 
+/* With downsample_padding 0 diffusers puts one row and column of zeros at the bottom and right. */
+static ons_value *downsample(const ons_nn *nn, const ons_unet_config *c, ons_value *x, int64_t width)
+{
+    int pad = c->downsample_padding, far = pad ? pad : 1;
+
+    return ons_nn_conv_at(nn, x, "downsamplers.0.conv", width, 3, true, NULL, (ons_conv_geometry){ 2, pad, pad, far, far });
+}
+
 static ons_value *down_block(const ons_nn *nn, builder *b, int i, ons_value *x)
 {
     const ons_unet_config *c = b->c;
@@ -69,7 +77,7 @@ static ons_value *down_block(const ons_nn *nn, builder *b, int i, ons_value *x)
         push_skip(nn, b, x);
     }
     if (i < c->n_levels - 1) {
-        x = ons_nn_conv(&d, x, "downsamplers.0.conv", c->block_out_channels[i], 3, 2, c->downsample_padding, true, NULL);
+        x = downsample(&d, c, x, c->block_out_channels[i]);
         push_skip(nn, b, x);
     }
     ons_nn_leave(&d);

@@ -105,7 +105,7 @@ static onestep_status read_config(const json_t *root, const char *path, ons_unet
     ONS_TRY(ons_config_widths(root, path, "block_out_channels", &c->n_levels, c->block_out_channels));
     ONS_TRY(ons_json_int(root, path, "in_channels", 4, 1, 1024, &c->in_channels));
     ONS_TRY(ons_json_int(root, path, "out_channels", 4, 1, 1024, &c->out_channels));
-    ONS_TRY(ons_json_int(root, path, "sample_size", 64, 1, 4096, &c->sample_size));
+    ONS_TRY(ons_config_same_int(root, path, "sample_size", 64, 1, 4096, &c->sample_size));
     ONS_TRY(ons_config_ints(root, path, "layers_per_block", c->n_levels, 2, c->layers_per_block));
     ONS_TRY(ons_config_ints(root, path, "transformer_layers_per_block", c->n_levels, 1, c->transformer_layers));
     ONS_TRY(read_blocks(root, path, "down_block_types", c->n_levels, "DownBlock2D", "CrossAttnDownBlock2D", crossed_down,
@@ -113,7 +113,7 @@ static onestep_status read_config(const json_t *root, const char *path, ons_unet
     ONS_TRY(read_blocks(root, path, "up_block_types", c->n_levels, "UpBlock2D", "CrossAttnUpBlock2D", crossed_up, c->up_attention));
     ONS_TRY(read_mid(root, path, c));
     ONS_TRY(read_heads(root, path, c));
-    ONS_TRY(ons_json_int(root, path, "cross_attention_dim", 1280, 1, 1 << 16, &c->cross_attention_dim));
+    ONS_TRY(ons_config_same_int(root, path, "cross_attention_dim", 1280, 1, 1 << 16, &c->cross_attention_dim));
     ONS_TRY(ons_json_int(root, path, "norm_num_groups", 32, 1, 4096, &c->norm_num_groups));
     ONS_TRY(ons_json_real(root, path, "norm_eps", 1e-5, &c->norm_eps));
     ONS_TRY(ons_json_bool(root, path, "use_linear_projection", false, &c->use_linear_projection));

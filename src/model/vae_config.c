@@ -8,6 +8,8 @@ static onestep_status read_config(const json_t *root, const char *path, ons_vae_
 
     ONS_TRY(ons_config_class(root, path, "_class_name", classes));
     ONS_TRY(ons_config_expect(root, path, "act_fn", "\"silu\""));
+    ONS_TRY(ons_config_all(root, path, "down_block_types", "DownEncoderBlock2D"));
+    ONS_TRY(ons_config_all(root, path, "up_block_types", "UpDecoderBlock2D"));
     ONS_TRY(ons_config_widths(root, path, "block_out_channels", &c->n_levels, c->block_out_channels));
     ONS_TRY(ons_json_int(root, path, "in_channels", 3, 3, 3, &c->in_channels));
     ONS_TRY(ons_json_int(root, path, "out_channels", 3, 3, 3, &c->out_channels));
