@@ -24,24 +24,33 @@ static const char *shown_sampler(const char *name)
     return name;
 }
 
-/* "sd_turbo" of "models/sd_turbo/"; quoted as JSON where a comma or colon would split it. */
+/* "sd_turbo" of "models/sd_turbo/": pictures are passed on, and where a model lay on a disk is nobody's
+ * business. */
 static char *model_name(const char *folder)
 {
     size_t end = strlen(folder), start;
-    json_t *text;
-    char *quoted, *out;
 
     while (end > 1 && folder[end - 1] == '/')
         end--;
     for (start = end; start > 0 && folder[start - 1] != '/'; start--)
         ;
-    if (!memchr(folder + start, ',', end - start) && !memchr(folder + start, ':', end - start))
-        return ons_format("%.*s", (int)(end - start), folder + start);
-    text = json_stringn(folder + start, end - start);
+    return ons_format("%.*s", (int)(end - start), folder + start);
+}
+
+/* A value of the comma separated line; quoted as JSON where a comma or colon would split it. Takes `name`. */
+static char *line_value(char *name)
+{
+    json_t *text;
+    char *quoted, *out;
+
+    if (!name || (!strchr(name, ',') && !strchr(name, ':')))
+        return name;
+    text = json_string(name);
     quoted = json_dumps(text, JSON_ENCODE_ANY);
     out = quoted ? ons_strdup(quoted) : NULL;
     free(quoted);
     json_decref(text);
+    ons_free(name);
     return out;
 }
 
@@ -61,7 +70,7 @@ static char *timestep_list(const ons_parameters *p)
 char *ons_parameters_text(const ons_parameters *p)
 {
     const bool negative = p->negative && *p->negative, hash = p->model_sha256[0] != 0;
-    char *model = model_name(p->model), *times = timestep_list(p), *out = NULL;
+    char *model = line_value(model_name(p->model)), *times = timestep_list(p), *out = NULL;
 
     if (model && times)
         out = ons_format(
@@ -87,13 +96,15 @@ static json_t *text_value(const char *text)
 json_t *ons_parameters_object(const ons_parameters *p)
 {
     json_t *o = json_object(), *times = json_array();
+    char *model = model_name(p->model);
 
     for (int i = 0; i < p->run.steps; i++)
         json_array_append_new(times, json_integer(p->run.timesteps[i]));
     json_object_set_new(o, "version", json_string(onestep_version()));
     json_object_set_new(o, "prompt", text_value(p->prompt));
     json_object_set_new(o, "negative", text_value(p->negative ? p->negative : ""));
-    json_object_set_new(o, "model", text_value(p->model));
+    json_object_set_new(o, "model", text_value(model ? model : ""));
+    ons_free(model);
     json_object_set_new(o, "model_sha256", p->model_sha256[0] ? json_string(p->model_sha256) : json_null());
     /* JSON readers keep 53 bits of a number: beyond that the seed is a string */
     json_object_set_new(o, "seed",
