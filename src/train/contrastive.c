@@ -108,7 +108,7 @@ static ons_features_config describe_network(const ons_contrastive_options *o, co
     c.image_size = o->image_size;
     c.n_levels = o->n_levels;
     memcpy(c.channels, o->channels, sizeof c.channels);
-    c.norm_num_groups = 8;
+    c.norm_num_groups = 1;
     c.embed_dim = o->embed_dim;
     c.text = (ons_clip_config){.vocab_size = ons_tokenizer_vocab_size(t),
                                .hidden_size = TEXT_WIDTH,

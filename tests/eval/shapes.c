@@ -11,7 +11,8 @@
 
 static const char *const shapes[] = {"disc", "square", "cross", "ring"};
 static const char *const colours[] = {"red", "green", "blue", "black", "orange", "purple"};
-static const char *const places[] = {"top left", "top right", "bottom left", "bottom right"};
+static const char *const grounds[] = {"white", "yellow", "grey", "pink"};
+static const uint8_t ground_values[][3] = {{255, 255, 255}, {250, 240, 90}, {170, 170, 170}, {250, 180, 200}};
 static const uint8_t values[][3] = {{220, 30, 30}, {30, 160, 40},  {40, 60, 220},
                                     {10, 10, 10},  {250, 150, 20}, {140, 40, 160}};
 
@@ -21,32 +22,32 @@ static bool is_inside(int shape, double y, double x)
 
     switch (shape) {
     case 0:
-        return r < 3.6;
+        return r < 6;
     case 1:
-        return side < 3.1;
+        return side < 5.5;
     case 2:
-        return side < 3.6 && fmin(fabs(x), fabs(y)) < 1.1;
+        return side < 6.5 && fmin(fabs(x), fabs(y)) < 1.9;
     default:
-        return r < 3.8 && r > 2;
+        return r < 6.5 && r > 3.6;
     }
 }
 
-void shapes_draw(int i, uint8_t *rgb)
+void shapes_draw(int i, uint8_t rgb[SHAPES_SIDE * SHAPES_SIDE * 3])
 {
-    int shape = i % 4, colour = i / 4 % 6, place = i / 24;
+    int shape = i % 4, colour = i / 4 % 6, ground = i / 24;
 
     for (int y = 0; y < SHAPES_SIDE; y++)
         for (int x = 0; x < SHAPES_SIDE; x++) {
-            bool in = is_inside(shape, y - (place / 2 ? 11.5 : 3.5), x - (place % 2 ? 11.5 : 3.5));
+            bool in = is_inside(shape, y - 7.5, x - 7.5);
 
             for (int c = 0; c < 3; c++)
-                *rgb++ = in ? values[colour][c] : 255;
+                *rgb++ = in ? values[colour][c] : ground_values[ground][c];
         }
 }
 
 void shapes_name(int i, char name[64])
 {
-    snprintf(name, 64, "%s %s %s", colours[i / 4 % 6], shapes[i % 4], places[i / 24]);
+    snprintf(name, 64, "%s %s on %s", colours[i / 4 % 6], shapes[i % 4], grounds[i / 24]);
 }
 
 static FILE *open_in(const char *folder, const char *name)

@@ -1,5 +1,5 @@
 /*
- * A data set of simple pictures on disk: 4 shapes x 6 colours x 4 places, 16 x 16 pixels, named ("red disc top
+ * A data set of simple pictures on disk: 4 shapes x 6 colours x 4 grounds, 16 x 16 pixels, named ("red disc top
  * left"), with keywords ("red", "disc"), every seventh held out. Small enough to learn in seconds.
  */
 #ifndef ONS_TESTS_EVAL_SHAPES_H

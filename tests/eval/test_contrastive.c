@@ -34,23 +34,31 @@ static ons_contrastive_options tiny(int iterations)
                                      .vocab_size = 600,
                                      .iterations = iterations,
                                      .batch_size = 32,
-                                     .lr = 3e-3,
+                                     .lr = 1e-3,
                                      .p_keyword = 0.2,
                                      .seed = 5};
 }
 
+static onestep_status prepare(void)
+{
+    onestep_status st;
+    ons_contrastive_options o;
+
+    ONS_TRY(ons_dataset_open(folder, &(ons_dataset_options){.size = SIDE, .include_heldout = true}, &data));
+    o = tiny(300);
+    ONS_TRY(ons_contrastive_train(&o, &features));
+    ONS_TRY(ons_embedder_create(features, 0, &embedder));
+fail:
+    return st;
+}
+
 static int set_up(void **state)
 {
-    const ons_contrastive_options o = tiny(160);
-
     (void)state;
-    if (shapes_write(folder) ||
-        ons_dataset_open(folder, &(ons_dataset_options){.size = SIDE, .include_heldout = true}, &data) ||
-        ons_contrastive_train(&o, &features) || ons_embedder_create(features, 0, &embedder)) {
-        print_error("%s\n", onestep_error_text());
-        return -1;
-    }
-    return 0;
+    if (shapes_write(folder) == 0 && prepare() == ONESTEP_OK)
+        return 0;
+    print_error("%s\n", onestep_error_text());
+    return -1;
 }
 
 static int tear_down(void **state)
@@ -230,7 +238,7 @@ static void a_useless_model_is_measured_as_one(void **state)
     assert_true(got.train.top1 == 0 && got.train.top5 == 0);
     assert_true(got.train.exact < 0.1);
     assert_true(got.train.frechet > 1e-3 && got.train.patch_frechet > 1e-3);
-    assert_true(got.train.precision < 0.1 && got.train.recall < 0.1);
+    assert_true(got.train.recall < 0.1); /* one picture over and over covers nothing */
     assert_true(got.ambiguous.diversity == 0);
 }
 
