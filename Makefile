@@ -34,7 +34,7 @@ sanitize: deps
 	@test -f build-asan/build.ninja || meson setup build-asan --buildtype=debugoptimized \
 	    -Db_sanitize=address,undefined -Db_lundef=false -Db_ndebug=false
 	@ninja -C build-asan $(if $(JOBS),-j$(JOBS))
-	@sh scripts/check.sh build-asan --no-suite long --timeout-multiplier 5
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sh scripts/check.sh build-asan --no-suite long --timeout-multiplier 5
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && $(NINJA)
