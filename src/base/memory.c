@@ -38,9 +38,11 @@ void *ons_malloc(size_t size_bytes)
 
 void *ons_calloc(size_t count, size_t size_bytes)
 {
-    if (should_fail())
+    size_t product;
+
+    if (should_fail() || __builtin_mul_overflow(count, size_bytes, &product))
         return NULL;
-    return count && size_bytes ? calloc(count, size_bytes) : calloc(1, 1);
+    return product ? calloc(count, size_bytes) : calloc(1, 1);
 }
 
 void *ons_realloc(void *p, size_t size_bytes)

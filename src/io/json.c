@@ -14,6 +14,8 @@ onestep_status ons_json_parse(const char *text, size_t size, const char *what, j
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (*out)
         return ONESTEP_OK;
+    if (!error.text[0] || json_error_code(&error) == json_error_out_of_memory)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to read it", what);
     return ons_fail(ONESTEP_BAD_FILE, "%s: not valid JSON, line %d: %s", what, error.line, error.text);
 }
 

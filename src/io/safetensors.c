@@ -186,6 +186,8 @@ static int by_address(const void *a, const void *b)
 
 static onestep_status check_overlaps(ons_safetensors *f, int first)
 {
+    if (f->n == first)
+        return ONESTEP_OK;
     qsort(f->tensors + first, (size_t)(f->n - first), sizeof *f->tensors, by_address);
     for (int i = first + 1; i < f->n; i++) {
         const ons_file_tensor *a = &f->tensors[i - 1], *b = &f->tensors[i];

@@ -40,18 +40,30 @@ void ons_safetensors_writer_destroy(ons_safetensors_writer **w)
     *w = NULL;
 }
 
+/* NULL: no memory. */
+static json_t *make_shape(int n_dims, const int64_t *dims)
+{
+    json_t *shape = json_array();
+
+    for (int i = 0; shape && i < n_dims; i++)
+        if (json_array_append_new(shape, json_integer((json_int_t)dims[i]))) {
+            json_decref(shape);
+            return NULL;
+        }
+    return shape;
+}
+
 onestep_status ons_safetensors_writer_add(ons_safetensors_writer *w, const char *name, ons_dtype dtype, int n_dims,
                                           const int64_t *dims)
 {
-    json_t *shape = json_array(), *entry;
+    json_t *shape = make_shape(n_dims, dims), *entry = NULL;
     uint64_t bytes = ons_dtype_size(dtype);
 
-    for (int i = 0; i < n_dims; i++) {
+    for (int i = 0; i < n_dims; i++)
         bytes *= (uint64_t)dims[i];
-        json_array_append_new(shape, json_integer((json_int_t)dims[i]));
-    }
-    entry = json_pack("{s:s, s:o, s:[I,I]}", "dtype", ons_file_dtype_name(dtype), "shape", shape, "data_offsets",
-                      (json_int_t)w->declared, (json_int_t)(w->declared + bytes));
+    if (shape) /* which the entry takes over, or releases on failure */
+        entry = json_pack("{s:s, s:o, s:[I,I]}", "dtype", ons_file_dtype_name(dtype), "shape", shape, "data_offsets",
+                          (json_int_t)w->declared, (json_int_t)(w->declared + bytes));
     if (!entry || json_object_set_new(w->header, name, entry))
         return ons_fail(ONESTEP_NO_MEMORY, "no memory to write tensors");
     w->declared += bytes;
@@ -73,8 +85,8 @@ onestep_status ons_safetensors_writer_begin(ons_safetensors_writer *w, const cha
     size_t length, padded;
     onestep_status st;
 
-    if (json_object_size(w->metadata))
-        json_object_set(w->header, "__metadata__", w->metadata);
+    if (json_object_size(w->metadata) && json_object_set(w->header, "__metadata__", w->metadata))
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for the header", path);
     text = json_dumps(w->header, JSON_COMPACT);
     if (!text)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for the header", path);
