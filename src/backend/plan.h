@@ -57,6 +57,7 @@ struct ons_plan {
     int n_bindings;
     uint64_t versions[ONS_MAX_PARAM_SETS]; /* of the weight sets at the last run */
     ons_params *seen[ONS_MAX_PARAM_SETS];
+    bool rebound; /* a slot got another set: kernels look up their packed copies again */
     bool hoisted_valid, cancellable, profile;
     bool check_nan, compare, poison;
     char *trace_path;

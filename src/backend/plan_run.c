@@ -159,6 +159,7 @@ onestep_status ons_plan_allocate(ons_plan *p)
 
 void ons_plan_bind_params(ons_plan *p, int slot, ons_params *params)
 {
+    p->rebound = p->rebound || p->options.params[slot] != params;
     p->options.params[slot] = params;
     p->seen[slot] = NULL;
 }
@@ -191,6 +192,22 @@ void ons_plan_profile(ons_plan *p, bool on)
     }
 }
 
+/* Packed copies hang on the weight sets, so kernels find those of the new set. */
+static onestep_status prepare_again(ons_plan *p)
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        const ons_kernel *k = p->steps[i].kernel;
+        onestep_status st;
+
+        if (k->destroy)
+            k->destroy(&p->steps[i].prep);
+        if (k->prepare && (st = k->prepare(&p->steps[i].prep)) != ONESTEP_OK)
+            return st;
+    }
+    p->rebound = false;
+    return ONESTEP_OK;
+}
+
 /* Weights that changed since the last run: packed copies, f64 shadows and hoisted results follow them. */
 static onestep_status follow_weights(ons_plan *p)
 {
@@ -210,6 +227,12 @@ static onestep_status follow_weights(ons_plan *p)
     if (!moved)
         return ONESTEP_OK;
     p->hoisted_valid = false;
+    if (p->rebound) {
+        onestep_status st = prepare_again(p);
+
+        if (st != ONESTEP_OK)
+            return st;
+    }
     if (rebound || p->backend->real != ONS_F32) {
         onestep_status st = locate_leaves(p);
 

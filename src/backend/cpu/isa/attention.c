@@ -36,13 +36,13 @@ static sizes find_sizes(const ons_node *n)
 /* Scratch of one thread. Packed: keys transposed, keys, values (forward) or values transposed (gradient). */
 typedef struct buffers {
     float *keys_t, *keys, *values, *scores, *grads, *outer;
-    void *rows;
+    char *rows;
 } buffers;
 
 static size_t lay_out(const sizes *s, bool grad, buffers *b, char *base)
 {
-    size_t at = 0, by_key = ons_cpu_align(ISA(ons_pack_b_floats)(s->d, s->tk) * 4);
-    size_t by_depth = ons_cpu_align(ISA(ons_pack_b_floats)(s->tk, s->d) * 4);
+    size_t at = 0, by_key = ons_cpu_align(ons_pack_b_floats(s->d, s->tk) * 4);
+    size_t by_depth = ons_cpu_align(ons_pack_b_floats(s->tk, s->d) * 4);
     size_t scores = ons_cpu_align((size_t)(QUERIES * s->pitch) * 4);
     int64_t widest = s->pitch > s->d ? s->pitch : s->d;
 
@@ -53,7 +53,7 @@ static size_t lay_out(const sizes *s, bool grad, buffers *b, char *base)
     b->scores = (float *)(base + at);
     at += scores;
     b->rows = base + at;
-    at += ISA(ons_rows_scratch)(1, s->d, 1) + ISA(ons_rows_scratch)(1, widest, 1);
+    at += ons_rows_scratch(1, s->d) + ons_rows_scratch(1, widest);
     if (!grad)
         return at;
     b->keys = (float *)(base + at);
@@ -61,7 +61,7 @@ static size_t lay_out(const sizes *s, bool grad, buffers *b, char *base)
     b->grads = (float *)(base + at);
     at += scores;
     b->outer = (float *)(base + at);
-    return at + ons_cpu_align(ISA(ons_outer_scratch)(s->tk, 1));
+    return at + ons_cpu_align(ons_outer_scratch(s->tk, 1));
 }
 
 typedef struct plain_rows {
@@ -82,7 +82,7 @@ static void locate(const ons_rows *r, int64_t first, int count, const float **a,
 
 /* c [m, n] = a [m, k] b, b packed. */
 static void multiply(const float *a, int64_t lda, const float *b, float *c, int64_t ldc, int64_t m, int64_t n,
-                     int64_t k, void *scratch)
+                     int64_t k, char *scratch)
 {
     plain_rows p = {a, c, lda, ldc};
     ons_rows r = {.n_rows = m,
@@ -94,7 +94,7 @@ static void multiply(const float *a, int64_t lda, const float *b, float *c, int6
                   .context = &p,
                   .scratch = scratch};
 
-    ISA(ons_rows_run)(&r, 0, 1);
+    ons_rows_run(&r, 0, 1);
 }
 
 /* e^(scale x - m) over n scores, zeros behind up to `all`; returns the sum. */
@@ -186,11 +186,10 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread)
         int64_t at = sample * s->tk * s->c + head * s->d;
 
         if (pair != packed) {
-            ISA(ons_pack_b)
-            (b.keys_t, (const float *)j->args->in[1] + at, s->c, s->d, s->tk, true, 1.f, 0, s->pitch / NR);
-            ISA(ons_pack_b)
-            (b.values, (const float *)j->args->in[2] + at, s->c, s->tk, s->d, false, 1.f, 0,
-             (s->d + NR - 1) / NR);
+            ons_pack_b(b.keys_t, (const float *)j->args->in[1] + at, s->c, s->d, s->tk, true, 1.f, 0,
+                       s->pitch / NR);
+            ons_pack_b(b.values, (const float *)j->args->in[2] + at, s->c, s->tk, s->d, false, 1.f, 0,
+                       (s->d + NR - 1) / NR);
             packed = pair;
         }
         attend(j, &b, sample, head, q0, s->tq - q0 < QUERIES ? s->tq - q0 : QUERIES);
@@ -219,12 +218,12 @@ static void multiply_transposed(const sizes *s, const float *a, const float *row
                    .ldc = s->c,
                    .alpha = 1.f,
                    .add = add,
-                   .pack_b = ISA(ons_outer_pack_plain),
+                   .pack_b = ons_outer_pack_plain,
                    .b = rows,
                    .ldb = s->c,
                    .scratch = scratch};
 
-    ISA(ons_outer_run_alone)(&o);
+    ons_outer_run_alone(&o);
 }
 
 /* With P = e^(scale q k - lse) and delta = sum(do o): dP = do v^T, dS = scale P (dP - delta). */
@@ -261,10 +260,10 @@ static void run_grad_heads(void *context, int64_t begin, int64_t end, int thread
         const float *k = (const float *)j->args->in[1] + key_at;
         float *dq = j->args->out[0], *dk = j->args->out[1], *dv = j->args->out[2];
 
-        ISA(ons_pack_b)(b.keys_t, k, s->c, s->d, s->tk, true, 1.f, 0, s->pitch / NR);
-        ISA(ons_pack_b)
-        (b.values, (const float *)j->args->in[2] + key_at, s->c, s->d, s->tk, true, 1.f, 0, s->pitch / NR);
-        ISA(ons_pack_b)(b.keys, k, s->c, s->tk, s->d, false, 1.f, 0, (s->d + NR - 1) / NR);
+        ons_pack_b(b.keys_t, k, s->c, s->d, s->tk, true, 1.f, 0, s->pitch / NR);
+        ons_pack_b(b.values, (const float *)j->args->in[2] + key_at, s->c, s->d, s->tk, true, 1.f, 0,
+                   s->pitch / NR);
+        ons_pack_b(b.keys, k, s->c, s->tk, s->d, false, 1.f, 0, (s->d + NR - 1) / NR);
         for (int64_t q0 = 0; q0 < s->tq; q0 += QUERIES) {
             int64_t n = s->tq - q0 < QUERIES ? s->tq - q0 : QUERIES,
                     at = (sample * s->tq + q0) * s->c + head * s->d;
@@ -301,12 +300,12 @@ static onestep_status prepare_attention(ons_prep *p)
     return ONESTEP_OK;
 }
 
-const ons_kernel ISA(ons_attention_kernels)[] = {
+const ons_kernel ons_attention_kernels[] = {
     {"blocks", ons_cpu_refuse_not_f32, prepare_attention, run_attention, NULL},
     {0},
 };
 
-const ons_kernel ISA(ons_attention_grad_kernels)[] = {
+const ons_kernel ons_attention_grad_kernels[] = {
     {"blocks", ons_cpu_refuse_not_f32, prepare_attention, run_attention_grad, NULL},
     {0},
 };

@@ -141,12 +141,12 @@ static onestep_status prepare_binary(ons_prep *p)
     return ONESTEP_OK;
 }
 
-const ons_kernel ISA(ons_binary_kernels)[] = {
+const ons_kernel ons_binary_kernels[] = {
     {"rows", ons_cpu_refuse_not_f32, prepare_binary, run_binary, NULL},
     {0},
 };
 
-const ons_kernel ISA(ons_broadcast_kernels)[] = {
+const ons_kernel ons_broadcast_kernels[] = {
     {"rows", ons_cpu_refuse_not_f32, NULL, run_broadcast, NULL},
     {0},
 };

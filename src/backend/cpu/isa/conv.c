@@ -28,7 +28,7 @@ typedef struct conv_state {
     int *offsets;
     float *zeros; /* one source pixel */
     ons_b_source b;
-    size_t b_bytes;
+    size_t b_bytes, thread_bytes;
 } conv_state;
 
 typedef struct conv_call {
@@ -79,7 +79,7 @@ static void run_conv_task(void *context, int thread, int n_threads)
     const conv_job *job = context;
     const conv_state *s = job->s;
     char *scratch = job->args->scratch;
-    const float *b = ISA(ons_b_data)(&s->b, job->args->in[1], (float *)scratch, thread, n_threads);
+    const float *b = ons_b_data(&s->b, job->args->in[1], (float *)scratch, thread, n_threads);
 
     for (int i = 0; i < s->n_grids; i++) {
         conv_call call = {s, &s->grids[i], job->args->in[0], job->args->out[0]};
@@ -93,9 +93,10 @@ static void run_conv_task(void *context, int thread, int n_threads)
                       .c_base = call.dst,
                       .locate = locate_pixels,
                       .context = &call,
-                      .scratch = scratch + s->b_bytes};
+                      .scratch = scratch + s->b_bytes,
+                      .thread_bytes = s->thread_bytes};
 
-        ISA(ons_rows_run)(&r, thread, n_threads);
+        ons_rows_run(&r, thread, n_threads);
     }
 }
 
@@ -144,10 +145,11 @@ static onestep_status finish_prepare(ons_prep *p, const ons_pack_shape *shape)
     int most = 0;
     onestep_status st;
 
-    st = ISA(ons_b_prepare)(&s->b, p, 1, shape, &s->b_bytes);
+    st = ons_b_prepare(&s->b, p, 1, shape, &s->b_bytes);
     for (int i = 0; i < s->n_grids; i++)
         most = s->grids[i].n_taps > most ? s->grids[i].n_taps : most;
-    p->scratch_bytes = s->b_bytes + ISA(ons_rows_scratch)(most, s->dst_c, p->n_threads);
+    s->thread_bytes = ons_rows_scratch(most, s->dst_c);
+    p->scratch_bytes = s->b_bytes + s->thread_bytes * (size_t)p->n_threads;
     if (st != ONESTEP_OK)
         destroy_conv(p);
     return st;
@@ -259,12 +261,12 @@ static onestep_status prepare_grad_x(ons_prep *p)
                                                .c = w->d[3]});
 }
 
-const ons_kernel ISA(ons_conv_kernels)[] = {
+const ons_kernel ons_conv_kernels[] = {
     {"tiles", ons_cpu_refuse_not_f32, prepare_forward, run_conv, destroy_conv},
     {0},
 };
 
-const ons_kernel ISA(ons_conv_grad_x_kernels)[] = {
+const ons_kernel ons_conv_grad_x_kernels[] = {
     {"tiles", ons_cpu_refuse_not_f32, prepare_grad_x, run_conv, destroy_conv},
     {0},
 };

@@ -84,10 +84,10 @@ static void run_task(void *context, int thread, int n_threads)
                    .scratch = args->scratch};
 
     if (args->out[0])
-        ISA(ons_outer_run)(&o, thread, n_threads);
+        ons_outer_run(&o, thread, n_threads);
     ons_partition((o.m + VW - 1) / VW, n_threads, thread, &c0, &c1);
     if (args->out[1])
-        ISA(ons_column_sum)(args->in[1], pixels, o.m, c0 * VW, c1 * VW < o.m ? c1 * VW : o.m, args->out[1]);
+        ons_column_sum(args->in[1], pixels, o.m, c0 * VW, c1 * VW < o.m ? c1 * VW : o.m, args->out[1]);
 }
 
 static void run_grad_w(const ons_prep *p, const ons_args *args)
@@ -100,11 +100,11 @@ static void run_grad_w(const ons_prep *p, const ons_args *args)
 
 static onestep_status prepare_grad_w(ons_prep *p)
 {
-    p->scratch_bytes = ISA(ons_outer_scratch)(p->node->in[1]->shape.d[3], p->n_threads);
+    p->scratch_bytes = ons_outer_scratch(p->node->in[1]->shape.d[3], p->n_threads);
     return ONESTEP_OK;
 }
 
-const ons_kernel ISA(ons_conv_grad_w_kernels)[] = {
+const ons_kernel ons_conv_grad_w_kernels[] = {
     {"tiles", ons_cpu_refuse_not_f32, prepare_grad_w, run_grad_w, NULL},
     {0},
 };

@@ -60,12 +60,12 @@ static void run_timestep(const ons_prep *p, const ons_args *args)
     }
 }
 
-const ons_kernel ISA(ons_embedding_grad_kernels)[] = {
+const ons_kernel ons_embedding_grad_kernels[] = {
     {"channels", ons_cpu_refuse_not_f32, NULL, run_embedding_grad, NULL},
     {0},
 };
 
-const ons_kernel ISA(ons_timestep_kernels)[] = {
+const ons_kernel ons_timestep_kernels[] = {
     {"rows", ons_cpu_refuse_not_f32, NULL, run_timestep, NULL},
     {0},
 };

@@ -86,12 +86,11 @@ static size_t lay_out(rows_scratch *s, char *base, int n_taps, int64_t n_cols)
     return at;
 }
 
-size_t ISA(ons_rows_scratch)(int n_taps, int64_t n_cols, int n_threads)
+size_t ons_rows_scratch(int n_taps, int64_t n_cols)
 {
     rows_scratch s;
-    char *none = NULL;
 
-    return lay_out(&s, none, n_taps, n_cols) * (size_t)n_threads;
+    return lay_out(&s, NULL, n_taps, n_cols);
 }
 
 /* Slices of the common dimension: several whole taps, or a part of one tap's channels. */
@@ -210,21 +209,22 @@ static int split_threads(int64_t n_tiles, int64_t n_panels, int n_threads)
     return best;
 }
 
-void ISA(ons_rows_run)(const ons_rows *r, int thread, int n_threads)
+void ons_rows_run(const ons_rows *r, int thread, int n_threads)
 {
     int64_t n_tiles = (r->n_rows + MR - 1) / MR, n_panels = (r->n_cols + NR - 1) / NR, t0, t1, from, to;
     int tm = split_threads(n_tiles, n_panels, n_threads), tn = n_threads / tm;
     rows_scratch s;
-    size_t bytes = lay_out(&s, NULL, r->n_taps, r->n_cols);
 
     if (thread >= tm * tn)
         return;
-    lay_out(&s, (char *)r->scratch + bytes * (size_t)thread, r->n_taps, r->n_cols);
+    lay_out(&s, r->scratch + r->thread_bytes * (size_t)thread, r->n_taps, r->n_cols);
     memset(s.bias, 0, (size_t)ons_cpu_round_up(r->n_cols, NR) * 4);
     if (r->bias)
         memcpy(s.bias, r->bias, (size_t)r->n_cols * 4);
     ons_partition(n_tiles, tm, thread % tm, &t0, &t1);
     ons_partition(n_panels, tn, thread / tm, &from, &to);
+    if (from >= to)
+        return;
     for (int64_t t = t0; t < t1; t += ONS_ROW_TILES) {
         int64_t end = t + ONS_ROW_TILES < t1 ? t + ONS_ROW_TILES : t1,
                 last = end * MR < r->n_rows ? end * MR : r->n_rows;
@@ -233,7 +233,7 @@ void ISA(ons_rows_run)(const ons_rows *r, int thread, int n_threads)
     }
 }
 
-size_t ISA(ons_pack_b_floats)(int64_t k, int64_t n)
+size_t ons_pack_b_floats(int64_t k, int64_t n)
 {
     return (size_t)(ons_cpu_round_up(n, NR) * k);
 }
@@ -267,8 +267,8 @@ static void pack_panel_plain(float *dst, const float *b, int64_t ld, int64_t k, 
     }
 }
 
-void ISA(ons_pack_b)(float *dst, const float *b, int64_t ld, int64_t k, int64_t n, bool transposed, float alpha,
-                     int64_t from, int64_t to)
+void ons_pack_b(float *dst, const float *b, int64_t ld, int64_t k, int64_t n, bool transposed, float alpha,
+                int64_t from, int64_t to)
 {
     for (int64_t p = from; p < to; p++) {
         int64_t width = n - p * NR < NR ? n - p * NR : NR;

@@ -28,18 +28,19 @@ typedef struct ons_rows {
     const float *c_base;   /* to find the residual's row: residual + (c - c_base) */
     void (*locate)(const struct ons_rows *r, int64_t first, int count, const float **a, float **c);
     const void *context;
-    void *scratch; /* ons_rows_scratch() bytes for each thread */
+    char *scratch;       /* thread_bytes for each thread */
+    size_t thread_bytes; /* ons_rows_scratch() of the most taps that this scratch serves */
 } ons_rows;
 
 enum { ONS_ROW_TILES = 48 }; /* tiles of MR rows that share one walk over B */
 
-size_t ISA(ons_rows_scratch)(int n_taps, int64_t n_cols, int n_threads);
-void ISA(ons_rows_run)(const ons_rows *r, int thread, int n_threads);
+size_t ons_rows_scratch(int n_taps, int64_t n_cols); /* bytes for one thread */
+void ons_rows_run(const ons_rows *r, int thread, int n_threads);
 
 /* Packing B. `strided`: b[n * ld + k] (transposed); else b[k * ld + n]. Panels [from, to) of ceil(n / NR). */
-size_t ISA(ons_pack_b_floats)(int64_t k, int64_t n);
-void ISA(ons_pack_b)(float *dst, const float *b, int64_t ld, int64_t k, int64_t n, bool transposed, float alpha,
-                     int64_t from, int64_t to);
+size_t ons_pack_b_floats(int64_t k, int64_t n);
+void ons_pack_b(float *dst, const float *b, int64_t ld, int64_t k, int64_t n, bool transposed, float alpha,
+                int64_t from, int64_t to);
 
 /* c[M, N] = sum over k of a[k][m] * b[k][n]. */
 typedef struct ons_outer {
@@ -58,11 +59,11 @@ typedef struct ons_outer {
     float *scratch; /* ons_outer_scratch() bytes for all threads */
 } ons_outer;
 
-size_t ISA(ons_outer_scratch)(int64_t m, int n_threads);
+size_t ons_outer_scratch(int64_t m, int n_threads);
 /* Called by all threads of a region together (has barriers). */
-void ISA(ons_outer_run)(const ons_outer *o, int thread, int n_threads);
+void ons_outer_run(const ons_outer *o, int thread, int n_threads);
 /* The same by one thread, inside or outside a region, without barriers. */
-void ISA(ons_outer_run_alone)(const ons_outer *o);
-void ISA(ons_outer_pack_plain)(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0, float *dst);
+void ons_outer_run_alone(const ons_outer *o);
+void ons_outer_pack_plain(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0, float *dst);
 
 #endif

@@ -59,7 +59,7 @@ static void sum_values(const norm_job *j, int64_t n, int64_t chunk)
     int64_t p0, p1;
 
     find_chunk(j, chunk, &p0, &p1);
-    ISA(ons_column_sum)(j->x + (n * j->pixels + p0) * j->c, p1 - p0, j->c, 0, j->c, partial_of(j, n, chunk, 0));
+    ons_column_sum(j->x + (n * j->pixels + p0) * j->c, p1 - p0, j->c, 0, j->c, partial_of(j, n, chunk, 0));
 }
 
 static void find_means(const norm_job *j, int64_t n, int64_t chunk)
@@ -419,12 +419,12 @@ static void run_group_norm_grad(const ons_prep *p, const ons_args *args)
     ons_cpu_parallel(useful_threads(p, &g.j), run_grad_task, &g);
 }
 
-const ons_kernel ISA(ons_group_norm_kernels)[] = {
+const ons_kernel ons_group_norm_kernels[] = {
     {"channels", ons_cpu_refuse_not_f32, prepare_norm, run_group_norm, NULL},
     {0},
 };
 
-const ons_kernel ISA(ons_group_norm_grad_kernels)[] = {
+const ons_kernel ons_group_norm_grad_kernels[] = {
     {"channels", ons_cpu_refuse_not_f32, prepare_norm, run_group_norm_grad, NULL},
     {0},
 };

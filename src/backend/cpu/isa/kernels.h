@@ -6,18 +6,17 @@
 #include "backend/cpu/isa/vec.h"
 #include "base/memory.h"
 
-extern const ons_kernel ISA(ons_conv_kernels)[], ISA(ons_conv_grad_x_kernels)[], ISA(ons_conv_grad_w_kernels)[],
-    ISA(ons_matmul_kernels)[], ISA(ons_unary_kernels)[], ISA(ons_unary_grad_kernels)[],
-    ISA(ons_binary_kernels)[], ISA(ons_geglu_kernels)[], ISA(ons_sum_to_kernels)[],
-    ISA(ons_broadcast_kernels)[], ISA(ons_group_norm_kernels)[], ISA(ons_group_norm_grad_kernels)[],
-    ISA(ons_layer_norm_kernels)[], ISA(ons_layer_norm_grad_kernels)[], ISA(ons_attention_kernels)[],
-    ISA(ons_attention_grad_kernels)[], ISA(ons_softmax_kernels)[], ISA(ons_resample_kernels)[],
-    ISA(ons_embedding_grad_kernels)[], ISA(ons_timestep_kernels)[];
+extern const ons_kernel ons_conv_kernels[], ons_conv_grad_x_kernels[], ons_conv_grad_w_kernels[],
+    ons_matmul_kernels[], ons_unary_kernels[], ons_unary_grad_kernels[], ons_binary_kernels[],
+    ons_geglu_kernels[], ons_sum_to_kernels[], ons_broadcast_kernels[], ons_group_norm_kernels[],
+    ons_group_norm_grad_kernels[], ons_layer_norm_kernels[], ons_layer_norm_grad_kernels[],
+    ons_attention_kernels[], ons_attention_grad_kernels[], ons_softmax_kernels[], ons_resample_kernels[],
+    ons_embedding_grad_kernels[], ons_timestep_kernels[];
 
 /* Elements below which a thread is not worth waking. */
 enum { ONS_GRAIN = 8192 };
 
 /* sums[c] = sum over rows of x[row * ld + c] for c in [c0, c1); blocks of rows in f32, their sums in order. */
-void ISA(ons_column_sum)(const float *x, int64_t n_rows, int64_t ld, int64_t c0, int64_t c1, float *sums);
+void ons_column_sum(const float *x, int64_t n_rows, int64_t ld, int64_t c0, int64_t c1, float *sums);
 
 #endif

@@ -158,12 +158,12 @@ static onestep_status prepare_grad(ons_prep *p)
     return ONESTEP_OK;
 }
 
-const ons_kernel ISA(ons_layer_norm_kernels)[] = {
+const ons_kernel ons_layer_norm_kernels[] = {
     {"rows", ons_cpu_refuse_not_f32, prepare_forward, run_layer_norm, NULL},
     {0},
 };
 
-const ons_kernel ISA(ons_layer_norm_grad_kernels)[] = {
+const ons_kernel ons_layer_norm_grad_kernels[] = {
     {"rows", ons_cpu_refuse_not_f32, prepare_grad, run_layer_norm_grad, NULL},
     {0},
 };

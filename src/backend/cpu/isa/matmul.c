@@ -38,7 +38,7 @@ static void locate_rows(const ons_rows *r, int64_t first, int count, const float
 }
 
 static void run_rows(const matmul_state *s, const row_call *call, const float *b, const float *bias,
-                     const float *residual, void *scratch, int thread, int n_threads)
+                     const float *residual, char *scratch, int thread, int n_threads)
 {
     ons_rows r = {.n_rows = s->m,
                   .depth = s->k,
@@ -50,14 +50,15 @@ static void run_rows(const matmul_state *s, const row_call *call, const float *b
                   .c_base = call->c,
                   .locate = locate_rows,
                   .context = call,
-                  .scratch = scratch};
+                  .scratch = scratch,
+                  .thread_bytes = ons_rows_scratch(1, s->n)};
 
-    ISA(ons_rows_run)(&r, thread, n_threads);
+    ons_rows_run(&r, thread, n_threads);
 }
 
 static void pack_columns(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0, float *dst)
 {
-    ISA(ons_pack_b)(dst, o->b + n0 * o->ldb + k0, o->ldb, kc, o->n - n0 < NR ? o->n - n0 : NR, true, 1.f, 0, 1);
+    ons_pack_b(dst, o->b + n0 * o->ldb + k0, o->ldb, kc, o->n - n0 < NR ? o->n - n0 : NR, true, 1.f, 0, 1);
 }
 
 static void run_outer(const matmul_state *s, const float *a, const float *b, float *c, void *scratch,
@@ -71,12 +72,12 @@ static void run_outer(const matmul_state *s, const float *a, const float *b, flo
                    .c = c,
                    .ldc = s->n,
                    .alpha = s->alpha,
-                   .pack_b = s->trans_b ? pack_columns : ISA(ons_outer_pack_plain),
+                   .pack_b = s->trans_b ? pack_columns : ons_outer_pack_plain,
                    .b = b,
                    .ldb = s->trans_b ? s->k : s->n,
                    .scratch = scratch};
 
-    ISA(ons_outer_run)(&o, thread, n_threads);
+    ons_outer_run(&o, thread, n_threads);
 }
 
 static void add_bias_residual(const matmul_job *job, float *c, int64_t first, int64_t last)
@@ -106,7 +107,7 @@ static void run_single(void *context, int thread, int n_threads)
     }
     row_call call = {job->args->in[0], job->args->out[0], s->k, s->n};
 
-    run_rows(s, &call, ISA(ons_b_data)(&s->b, job->args->in[1], (float *)scratch, thread, n_threads), job->bias,
+    run_rows(s, &call, ons_b_data(&s->b, job->args->in[1], (float *)scratch, thread, n_threads), job->bias,
              job->residual, scratch + s->b_bytes, thread, n_threads);
 }
 
@@ -132,17 +133,16 @@ static void run_batch(void *context, int64_t begin, int64_t end, int thread)
                            .c = c,
                            .ldc = s->n,
                            .alpha = s->alpha,
-                           .pack_b = s->trans_b ? pack_columns : ISA(ons_outer_pack_plain),
+                           .pack_b = s->trans_b ? pack_columns : ons_outer_pack_plain,
                            .b = b,
                            .ldb = s->trans_b ? s->k : s->n,
                            .scratch = (float *)scratch};
 
-            ISA(ons_outer_run_alone)(&o);
+            ons_outer_run_alone(&o);
             continue;
         }
-        ISA(ons_pack_b)
-        ((float *)scratch, b, s->trans_b ? s->k : s->n, s->k, s->n, s->trans_b, s->alpha, 0,
-         (s->n + NR - 1) / NR);
+        ons_pack_b((float *)scratch, b, s->trans_b ? s->k : s->n, s->k, s->n, s->trans_b, s->alpha, 0,
+                   (s->n + NR - 1) / NR);
         run_rows(s, &call, (float *)scratch, NULL, NULL, scratch + s->b_bytes, 0, 1);
     }
     if (job->bias || job->residual)
@@ -193,25 +193,25 @@ static onestep_status prepare_matmul(ons_prep *p)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to prepare a product", p->node->layer);
     set_sizes(s, p->node);
     if (s->batch) {
-        s->b_bytes = s->trans_a ? 0 : ons_cpu_align(ISA(ons_pack_b_floats)(s->k, s->n) * 4);
-        s->thread_bytes = s->b_bytes + (s->trans_a ? ons_cpu_align(ISA(ons_outer_scratch)(s->m, 1))
-                                                   : ISA(ons_rows_scratch)(1, s->n, 1));
+        s->b_bytes = s->trans_a ? 0 : ons_cpu_align(ons_pack_b_floats(s->k, s->n) * 4);
+        s->thread_bytes =
+            s->b_bytes + (s->trans_a ? ons_cpu_align(ons_outer_scratch(s->m, 1)) : ons_rows_scratch(1, s->n));
         p->scratch_bytes = s->thread_bytes * (size_t)p->n_threads;
         return ONESTEP_OK;
     }
     if (s->trans_a) {
-        p->scratch_bytes = ISA(ons_outer_scratch)(s->m, p->n_threads);
+        p->scratch_bytes = ons_outer_scratch(s->m, p->n_threads);
         return ONESTEP_OK;
     }
-    st = ISA(ons_b_prepare)(&s->b, p, 1,
-                            &(ons_pack_shape){.n_threads = p->n_threads,
-                                              .k = s->k,
-                                              .n = s->n,
-                                              .ld = s->trans_b ? s->k : s->n,
-                                              .transposed = s->trans_b,
-                                              .alpha = s->alpha},
-                            &s->b_bytes);
-    p->scratch_bytes = s->b_bytes + ISA(ons_rows_scratch)(1, s->n, p->n_threads);
+    st = ons_b_prepare(&s->b, p, 1,
+                       &(ons_pack_shape){.n_threads = p->n_threads,
+                                         .k = s->k,
+                                         .n = s->n,
+                                         .ld = s->trans_b ? s->k : s->n,
+                                         .transposed = s->trans_b,
+                                         .alpha = s->alpha},
+                       &s->b_bytes);
+    p->scratch_bytes = s->b_bytes + ons_rows_scratch(1, s->n) * (size_t)p->n_threads;
     if (st != ONESTEP_OK) {
         ons_free(s);
         p->state = NULL;
@@ -225,7 +225,7 @@ static void destroy_matmul(ons_prep *p)
     p->state = NULL;
 }
 
-const ons_kernel ISA(ons_matmul_kernels)[] = {
+const ons_kernel ons_matmul_kernels[] = {
     {"tiles", ons_cpu_refuse_not_f32, prepare_matmul, run_matmul, destroy_matmul},
     {0},
 };

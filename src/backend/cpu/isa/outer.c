@@ -66,10 +66,9 @@ static void pack_a(const ons_outer *o, int64_t k0, int64_t kc, int64_t m0, float
             dst[k * MR + i] = o->alpha * src[k * o->lda + i];
 }
 
-void ISA(ons_outer_pack_plain)(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0, float *dst)
+void ons_outer_pack_plain(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0, float *dst)
 {
-    ISA(ons_pack_b)
-    (dst, o->b + k0 * o->ldb + n0, o->ldb, kc, o->n - n0 < NR ? o->n - n0 : NR, false, 1.f, 0, 1);
+    ons_pack_b(dst, o->b + k0 * o->ldb + n0, o->ldb, kc, o->n - n0 < NR ? o->n - n0 : NR, false, 1.f, 0, 1);
 }
 
 static size_t a_floats(int64_t m)
@@ -77,7 +76,7 @@ static size_t a_floats(int64_t m)
     return (size_t)(ons_cpu_round_up(m, MR) * ONS_KC_OUTER);
 }
 
-size_t ISA(ons_outer_scratch)(int64_t m, int n_threads)
+size_t ons_outer_scratch(int64_t m, int n_threads)
 {
     return ons_cpu_align(a_floats(m) * 4) + (size_t)n_threads * ONS_KC_OUTER * NR * 4;
 }
@@ -137,7 +136,7 @@ static void wait_for_nobody(void)
 {
 }
 
-void ISA(ons_outer_run)(const ons_outer *o, int thread, int n_threads)
+void ons_outer_run(const ons_outer *o, int thread, int n_threads)
 {
     share s = split_work(o, thread, n_threads);
     float *b = o->scratch + ons_cpu_align(a_floats(o->m) * 4) / 4 + (int64_t)thread * ONS_KC_OUTER * NR;
@@ -145,7 +144,7 @@ void ISA(ons_outer_run)(const ons_outer *o, int thread, int n_threads)
     run_share(o, &s, b, ons_cpu_barrier);
 }
 
-void ISA(ons_outer_run_alone)(const ons_outer *o)
+void ons_outer_run_alone(const ons_outer *o)
 {
     share s = split_work(o, 0, 1);
 

@@ -35,7 +35,7 @@ static void sum_block(const float *x, int64_t n_rows, int64_t ld, int64_t width,
     }
 }
 
-void ISA(ons_column_sum)(const float *x, int64_t n_rows, int64_t ld, int64_t c0, int64_t c1, float *sums)
+void ons_column_sum(const float *x, int64_t n_rows, int64_t ld, int64_t c0, int64_t c1, float *sums)
 {
     if (c0 >= c1)
         return;
@@ -87,7 +87,7 @@ static void sum_outer(void *context, int64_t begin, int64_t end, int thread)
 
     (void)thread;
     for (int64_t i = begin; i < end; i++)
-        ISA(ons_column_sum)(j->x + i * j->rows * j->cols, j->rows, j->cols, 0, j->cols, j->y + i * j->cols);
+        ons_column_sum(j->x + i * j->rows * j->cols, j->rows, j->cols, 0, j->cols, j->y + i * j->cols);
 }
 
 static float sum_row(const float *x, int64_t n)
@@ -131,8 +131,8 @@ static void sum_part(void *context, int64_t begin, int64_t end, int thread)
         int64_t r0, r1;
 
         ons_partition(j->rows, PARTS, (int)(i % PARTS), &r0, &r1);
-        ISA(ons_column_sum)
-        (j->x + (i / PARTS * j->rows + r0) * j->cols, r1 - r0, j->cols, 0, j->cols, j->partial + i * j->cols);
+        ons_column_sum(j->x + (i / PARTS * j->rows + r0) * j->cols, r1 - r0, j->cols, 0, j->cols,
+                       j->partial + i * j->cols);
     }
 }
 
@@ -235,7 +235,7 @@ static onestep_status prepare_any(ons_prep *p)
     return ONESTEP_OK;
 }
 
-const ons_kernel ISA(ons_sum_to_kernels)[] = {
+const ons_kernel ons_sum_to_kernels[] = {
     {"columns", refuse_columns, prepare_columns, run_columns, NULL},
     {"any", ons_cpu_refuse_not_f32, prepare_any, run_any, NULL},
     {0},

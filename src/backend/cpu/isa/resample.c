@@ -148,7 +148,7 @@ static void run(const ons_prep *p, const ons_args *args)
     ons_cpu_for(p->n_threads, out->d[0] * out->d[1], 1 + ONS_GRAIN / (out->d[2] * out->d[3]), rows, &j);
 }
 
-const ons_kernel ISA(ons_resample_kernels)[] = {
+const ons_kernel ons_resample_kernels[] = {
     {"rows", ons_cpu_refuse_not_f32, NULL, run, NULL},
     {0},
 };

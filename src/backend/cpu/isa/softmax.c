@@ -107,7 +107,7 @@ static void run(const ons_prep *p, const ons_args *args)
                 p->node->n_in == 2 ? run_grad_rows : run_rows, &j);
 }
 
-const ons_kernel ISA(ons_softmax_kernels)[] = {
+const ons_kernel ons_softmax_kernels[] = {
     {"rows", ons_cpu_refuse_not_f32, NULL, run, NULL},
     {0},
 };

@@ -1,7 +1,7 @@
 /* The f32 kernel lists of this instruction set. */
 #include "backend/cpu/isa/kernels.h"
 
-const ons_kernel *ISA(ons_cpu_kernels)(ons_op op);
+const ons_kernel *ons_cpu_kernels(ons_op op);
 
 static const ons_kernel *find_elementwise(ons_op op)
 {
@@ -9,7 +9,7 @@ static const ons_kernel *find_elementwise(ons_op op)
     case ONS_OP_ADD:
     case ONS_OP_SUB:
     case ONS_OP_MUL:
-        return ISA(ons_binary_kernels);
+        return ons_binary_kernels;
     case ONS_OP_AFFINE:
     case ONS_OP_SILU:
     case ONS_OP_GELU:
@@ -25,26 +25,26 @@ static const ons_kernel *find_elementwise(ons_op op)
     case ONS_OP_SIGN:
     case ONS_OP_CLAMP:
     case ONS_OP_CLEAN:
-        return ISA(ons_unary_kernels);
+        return ons_unary_kernels;
     case ONS_OP_SILU_GRAD:
     case ONS_OP_GELU_GRAD:
     case ONS_OP_QUICK_GELU_GRAD:
     case ONS_OP_RELU_GRAD:
     case ONS_OP_CLAMP_GRAD:
-        return ISA(ons_unary_grad_kernels);
+        return ons_unary_grad_kernels;
     case ONS_OP_GEGLU:
     case ONS_OP_GEGLU_GRAD:
-        return ISA(ons_geglu_kernels);
+        return ons_geglu_kernels;
     case ONS_OP_SUM_TO:
-        return ISA(ons_sum_to_kernels);
+        return ons_sum_to_kernels;
     case ONS_OP_BROADCAST_TO:
-        return ISA(ons_broadcast_kernels);
+        return ons_broadcast_kernels;
     default:
         return NULL;
     }
 }
 
-const ons_kernel *ISA(ons_cpu_kernels)(ons_op op)
+const ons_kernel *ons_cpu_kernels(ons_op op)
 {
     switch (op) {
     case ONS_OP_DOWNSUM2X:
@@ -53,36 +53,36 @@ const ons_kernel *ISA(ons_cpu_kernels)(ons_op op)
     case ONS_OP_MAX_POOL2X:
     case ONS_OP_MAX_POOL2X_GRAD:
     case ONS_OP_UPSAMPLE_TO_GRAD:
-        return ISA(ons_resample_kernels);
+        return ons_resample_kernels;
     case ONS_OP_CONV2D:
-        return ISA(ons_conv_kernels);
+        return ons_conv_kernels;
     case ONS_OP_CONV2D_GRAD_X:
-        return ISA(ons_conv_grad_x_kernels);
+        return ons_conv_grad_x_kernels;
     case ONS_OP_CONV2D_GRAD_W:
-        return ISA(ons_conv_grad_w_kernels);
+        return ons_conv_grad_w_kernels;
     case ONS_OP_MATMUL:
-        return ISA(ons_matmul_kernels);
+        return ons_matmul_kernels;
     case ONS_OP_EMBEDDING_GRAD:
-        return ISA(ons_embedding_grad_kernels);
+        return ons_embedding_grad_kernels;
     case ONS_OP_GROUP_NORM:
-        return ISA(ons_group_norm_kernels);
+        return ons_group_norm_kernels;
     case ONS_OP_GROUP_NORM_GRAD:
-        return ISA(ons_group_norm_grad_kernels);
+        return ons_group_norm_grad_kernels;
     case ONS_OP_LAYER_NORM:
-        return ISA(ons_layer_norm_kernels);
+        return ons_layer_norm_kernels;
     case ONS_OP_LAYER_NORM_GRAD:
-        return ISA(ons_layer_norm_grad_kernels);
+        return ons_layer_norm_grad_kernels;
     case ONS_OP_ATTENTION:
-        return ISA(ons_attention_kernels);
+        return ons_attention_kernels;
     case ONS_OP_ATTENTION_GRAD:
-        return ISA(ons_attention_grad_kernels);
+        return ons_attention_grad_kernels;
     case ONS_OP_SOFTMAX:
     case ONS_OP_SOFTMAX_GRAD:
     case ONS_OP_LOG_SOFTMAX:
     case ONS_OP_LOG_SOFTMAX_GRAD:
-        return ISA(ons_softmax_kernels);
+        return ons_softmax_kernels;
     case ONS_OP_TIMESTEP_EMBEDDING:
-        return ISA(ons_timestep_kernels);
+        return ons_timestep_kernels;
     default:
         return find_elementwise(op);
     }

@@ -207,12 +207,12 @@ static onestep_status prepare_in_place(ons_prep *p)
     return ONESTEP_OK;
 }
 
-const ons_kernel ISA(ons_unary_kernels)[] = {
+const ons_kernel ons_unary_kernels[] = {
     {"vector", ons_cpu_refuse_not_f32, prepare_in_place, run_unary, NULL},
     {0},
 };
 
-const ons_kernel ISA(ons_unary_grad_kernels)[] = {
+const ons_kernel ons_unary_grad_kernels[] = {
     {"vector", ons_cpu_refuse_not_f32, prepare_in_place, run_unary_grad, NULL},
     {0},
 };
@@ -267,7 +267,7 @@ static void run_geglu(const ons_prep *p, const ons_args *args)
                 p->node->op == ONS_OP_GEGLU ? run_geglu_rows : run_geglu_grad_rows, &job);
 }
 
-const ons_kernel ISA(ons_geglu_kernels)[] = {
+const ons_kernel ons_geglu_kernels[] = {
     {"vector", ons_cpu_refuse_not_f32, NULL, run_geglu, NULL},
     {0},
 };

@@ -10,13 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifndef ONS_VW
-#error "ONS_VW (floats per vector) and ONS_ISA come from meson.build"
-#endif
-#define VW ONS_VW
-#define ISA_PASTE2(a, b) a##_##b
-#define ISA_PASTE(a, b) ISA_PASTE2(a, b)
-#define ISA(name) ISA_PASTE(name, ONS_ISA)
+#include "backend/cpu/isa/names.h"
 
 typedef float vf __attribute__((vector_size(VW * 4)));
 typedef int32_t vi __attribute__((vector_size(VW * 4)));

@@ -5,11 +5,11 @@
 
 enum { NR = ONS_NR };
 
-size_t ISA(ons_b_floats)(const ons_pack_shape *s)
+size_t ons_b_floats(const ons_pack_shape *s)
 {
     if (!s->stride)
-        return ISA(ons_pack_b_floats)(s->k, s->n);
-    return ISA(ons_pack_b_floats)(s->kh * s->kw * s->o, s->c);
+        return ons_pack_b_floats(s->k, s->n);
+    return ons_pack_b_floats(s->kh * s->kw * s->o, s->c);
 }
 
 /* One panel of each phase of a backward-data weight. */
@@ -25,9 +25,8 @@ static void pack_phases(float *dst, const float *w, const ons_pack_shape *s, int
 
             for (int64_t r = py; r < s->kh; r += s->stride)
                 for (int64_t q = px; q < s->kw; q += s->stride, to += s->o * NR)
-                    ISA(ons_pack_b)
-                    (to, w + (r * s->kw + q) * s->c + panel * NR, s->kh * s->kw * s->c, s->o, width, false, 1.f,
-                     0, 1);
+                    ons_pack_b(to, w + (r * s->kw + q) * s->c + panel * NR, s->kh * s->kw * s->c, s->o, width,
+                               false, 1.f, 0, 1);
             dst += n_panels * k * NR;
         }
 }
@@ -35,7 +34,7 @@ static void pack_phases(float *dst, const float *w, const ons_pack_shape *s, int
 static void pack_panels(float *dst, const float *src, const ons_pack_shape *s, int64_t from, int64_t to)
 {
     if (!s->stride) {
-        ISA(ons_pack_b)(dst, src, s->ld, s->k, s->n, s->transposed, s->alpha, from, to);
+        ons_pack_b(dst, src, s->ld, s->k, s->n, s->transposed, s->alpha, from, to);
         return;
     }
     for (int64_t p = from; p < to; p++)
@@ -69,11 +68,11 @@ static void pack_param(void *dst, const float *src, const ons_param *param, cons
     ons_cpu_for(job.shape->n_threads, count_panels(job.shape), 1, pack_range, &job);
 }
 
-onestep_status ISA(ons_b_prepare)(ons_b_source *b, const ons_prep *p, int operand, const ons_pack_shape *shape,
-                                  size_t *scratch_bytes)
+onestep_status ons_b_prepare(ons_b_source *b, const ons_prep *p, int operand, const ons_pack_shape *shape,
+                             size_t *scratch_bytes)
 {
     const ons_node *leaf = p->node->in[operand]->node;
-    size_t bytes = ISA(ons_b_floats)(shape) * 4;
+    size_t bytes = ons_b_floats(shape) * 4;
     char layout[96];
     ons_params *set = NULL;
 
@@ -97,8 +96,7 @@ onestep_status ISA(ons_b_prepare)(ons_b_source *b, const ons_prep *p, int operan
     return ONESTEP_OK;
 }
 
-const float *ISA(ons_b_data)(const ons_b_source *b, const float *values, float *scratch, int thread,
-                             int n_threads)
+const float *ons_b_data(const ons_b_source *b, const float *values, float *scratch, int thread, int n_threads)
 {
     int64_t from, to;
 

@@ -1,0 +1,348 @@
+/* See kernel_case.h. */
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "kernel_case.h"
+
+enum { GUARD = 64, MAX_KERNELS = 64 };
+static const unsigned char guard_byte = 0xa5;
+
+typedef struct tally {
+    ons_op op;
+    char name[64];
+    int runs;
+} tally;
+static tally tallies[MAX_KERNELS * 16];
+static int n_tallies;
+static uint64_t next_stream = 1;
+
+uint64_t test_seed(void)
+{
+    static uint64_t seed;
+
+    if (!seed) {
+        const char *text = getenv("ONESTEP_TEST_SEED");
+
+        seed = text ? strtoull(text, NULL, 10) : 1;
+        seed = seed ? seed : 1;
+        printf("ONESTEP_TEST_SEED=%llu\n", (unsigned long long)seed);
+    }
+    return seed;
+}
+
+static tally *find_tally(ons_op op, const char *variant, const char *kernel)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%s %s", variant, kernel);
+    for (int i = 0; i < n_tallies; i++)
+        if (tallies[i].op == op && !strcmp(tallies[i].name, name))
+            return &tallies[i];
+    assert_true(n_tallies < MAX_KERNELS * 16);
+    tallies[n_tallies].op = op;
+    memcpy(tallies[n_tallies].name, name, sizeof name);
+    return &tallies[n_tallies++];
+}
+
+int report_kernels(ons_op op)
+{
+    int ran = 0;
+
+    for (int i = 0; i < n_tallies; i++) {
+        if (tallies[i].op != op)
+            continue;
+        ran += tallies[i].runs > 0;
+        printf("  %-20s %-24s %s (%d runs)\n", ons_op_name(op), tallies[i].name,
+               tallies[i].runs ? "ran" : "skipped", tallies[i].runs);
+    }
+    return ran;
+}
+
+/* A buffer with guards before and behind. */
+typedef struct guarded {
+    unsigned char *base;
+    size_t bytes;
+} guarded;
+
+static guarded guard_alloc(size_t bytes, unsigned char fill)
+{
+    guarded g = {ons_calloc_aligned(bytes + 2 * GUARD), bytes};
+
+    assert_non_null(g.base);
+    memset(g.base, guard_byte, bytes + 2 * GUARD);
+    memset(g.base + GUARD, fill, bytes);
+    return g;
+}
+
+static void guard_check(const guarded *g, const char *what, const char *kernel)
+{
+    for (int i = 0; i < GUARD; i++)
+        if (g->base[i] != guard_byte || g->base[GUARD + g->bytes + (size_t)i] != guard_byte)
+            fail_msg("%s wrote outside its %s", kernel, what);
+}
+
+static void *guard_data(const guarded *g)
+{
+    return g->base + GUARD;
+}
+
+static size_t value_bytes(const ons_value *v)
+{
+    return (size_t)ons_shape_count(&v->shape) * ons_dtype_size(v->dtype);
+}
+
+typedef struct setup {
+    const kernel_case *c;
+    ons_graph *graph;
+    ons_node *node;
+    ons_params *params;
+    guarded in[CASE_MAX_IN], want[ONS_MAX_OUTPUTS];
+    bool bf16;
+} setup;
+
+static bool is_ids(const kernel_case *c, int i)
+{
+    return (c->op == ONS_OP_EMBEDDING && i == 1) || (c->op == ONS_OP_EMBEDDING_GRAD && i == 0);
+}
+
+/* Operands that stay f32 in bf16 graphs: parameters and statistics. */
+static bool stays_f32(const kernel_case *c, int i)
+{
+    bool norm = c->op == ONS_OP_GROUP_NORM || c->op == ONS_OP_GROUP_NORM_GRAD || c->op == ONS_OP_LAYER_NORM ||
+                c->op == ONS_OP_LAYER_NORM_GRAD;
+    bool product = c->op == ONS_OP_CONV2D || c->op == ONS_OP_CONV2D_GRAD_X || c->op == ONS_OP_MATMUL;
+
+    return (norm && i >= 1 && i <= 3) || (c->op == ONS_OP_ATTENTION_GRAD && i == 4) ||
+           (product && c->param && i == 1) || (product && i == 2 && c->in[2].n == 1);
+}
+
+static void fill(setup *s, int i, float *x, int64_t n)
+{
+    const kernel_case *c = s->c;
+    double lo = c->own_range[i] ? c->lo2 : c->lo, hi = c->own_range[i] ? c->hi2 : c->hi;
+
+    if (lo == 0 && hi == 0) {
+        lo = -1;
+        hi = 1;
+    }
+    ons_rand_uniform(test_seed(), next_stream++, 0, x, (size_t)n);
+    for (int64_t k = 0; k < n; k++)
+        x[k] = (float)(lo + (hi - lo) * x[k]);
+}
+
+static void fill_operand(setup *s, int i)
+{
+    const ons_value *v = s->node->in[i];
+    int64_t n = ons_shape_count(&v->shape);
+    float *x = ons_malloc((size_t)n * 4 + 4);
+    void *to;
+
+    s->in[i] = guard_alloc(value_bytes(v), 0);
+    to = guard_data(&s->in[i]);
+    fill(s, i, x, n);
+    if (is_ids(s->c, i)) {
+        int64_t rows = s->c->op == ONS_OP_EMBEDDING ? s->c->in[0].d[0] : s->c->attrs.shape.d[0];
+
+        for (int64_t k = 0; k < n; k++)
+            ((int32_t *)to)[k] = (int32_t)(fabsf(x[k]) * 0.999f * (float)rows);
+    } else {
+        ons_convert(to, v->dtype, x, ONS_F32, (size_t)n);
+    }
+    if (v->node->op == ONS_OP_PARAM) {
+        memcpy(ons_params_data(s->params, v->node->attrs.param.index), to, value_bytes(v));
+        ons_params_touch(s->params);
+    }
+    ons_free(x);
+}
+
+static void build(setup *s, const kernel_case *c, bool bf16)
+{
+    ons_value *in[CASE_MAX_IN], *v;
+
+    memset(s, 0, sizeof *s);
+    s->c = c;
+    s->bf16 = bf16;
+    assert_int_equal(ons_graph_create(&s->graph), ONESTEP_OK);
+    assert_int_equal(ons_params_create(&s->params), ONESTEP_OK);
+    for (int i = 0; i < c->n_in; i++) {
+        char name[16];
+        int index;
+
+        snprintf(name, sizeof name, "in%d", i);
+        if (c->param && i == 1) {
+            assert_int_equal(ons_params_require(s->params, name,
+                                                c->in[i].n == 4 ? ONS_PARAM_CONV : ONS_PARAM_MATRIX, &c->in[i],
+                                                ONS_INIT_ZERO, 0, &index),
+                             ONESTEP_OK);
+            in[i] = ons_param_leaf(s->graph, name, 0, index, &c->in[i], true);
+        } else {
+            ons_dtype t = is_ids(c, i) ? ONS_I32 : bf16 && !stays_f32(c, i) ? ONS_BF16 : ONS_F32;
+
+            in[i] = ons_input(s->graph, name, t, &c->in[i]);
+        }
+    }
+    assert_int_equal(ons_params_allocate(s->params), ONESTEP_OK);
+    v = ons_apply(s->graph, c->op, in, c->n_in, &c->attrs, NULL);
+    if (ons_graph_failed(s->graph)) {
+        assert_int_not_equal(ons_graph_finish(s->graph), ONESTEP_OK);
+        fail_msg("%s", onestep_error_text());
+    }
+    s->node = v->node;
+    for (int i = 0; i < c->n_in; i++)
+        fill_operand(s, i);
+}
+
+static void run_prepared(const setup *s, const ons_kernel *k, int n_threads, const guarded *in,
+                         const guarded *out, bool in_place)
+{
+    ons_params *sets[1] = {s->params};
+    ons_prep prep = {.node = s->node, .n_threads = n_threads, .params = sets, .n_params = 1};
+    const void *from[CASE_MAX_IN];
+    void *to[ONS_MAX_OUTPUTS] = {NULL};
+    guarded scratch;
+
+    if (k->prepare && k->prepare(&prep) != ONESTEP_OK)
+        fail_msg("%s: %s", k->name, onestep_error_text());
+    scratch = guard_alloc(prep.scratch_bytes, 0xff);
+    for (int i = 0; i < s->node->n_in; i++)
+        from[i] = guard_data(&in[i]);
+    for (int i = 0; i < s->node->n_out; i++)
+        to[i] = guard_data(&out[i]);
+    if (in_place) {
+        assert_true(prep.in_place);
+        memcpy(to[0], from[0], in[0].bytes);
+        from[0] = to[0];
+    }
+    k->run(&prep, &(ons_args){from, to, guard_data(&scratch)});
+    guard_check(&scratch, "scratch", k->name);
+    ons_free_aligned(scratch.base);
+    if (k->destroy)
+        k->destroy(&prep);
+}
+
+static bool can_run_in_place(const setup *s, const ons_kernel *k)
+{
+    ons_params *sets[1] = {s->params};
+    ons_prep prep = {.node = s->node, .n_threads = 1, .params = sets, .n_params = 1};
+
+    if (k->prepare && k->prepare(&prep) != ONESTEP_OK)
+        fail_msg("%s: %s", k->name, onestep_error_text());
+    if (k->destroy)
+        k->destroy(&prep);
+    return prep.in_place;
+}
+
+static void compare(const setup *s, const guarded *got, int which, const char *kernel)
+{
+    const ons_value *v = s->node->out[which];
+    int64_t n = ons_shape_count(&v->shape);
+    double terms = s->c->terms > 1 ? s->c->terms : 1, slack = s->c->slack > 0 ? s->c->slack : 1;
+    double rtol = slack * (v->dtype == ONS_BF16 ? 8e-3 : 4e-6), atol = slack * 2e-6 * sqrt(terms);
+    float *a = ons_malloc((size_t)n * 4), *b = ons_malloc((size_t)n * 4);
+    char text[96];
+
+    ons_convert(a, ONS_F32, guard_data(got), v->dtype, (size_t)n);
+    memcpy(b, guard_data(&s->want[which]), (size_t)n * 4);
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs((double)a[i] - b[i]) <= atol + rtol * fabs((double)b[i])) && !(a[i] == b[i]))
+            fail_msg("%s of %s (%s), result %d %s, element %lld: %.9g, expected %.9g +- %.3g", kernel,
+                     ons_op_name(s->c->op), s->bf16 ? "bf16" : "f32", which, ons_shape_text(&v->shape, text),
+                     (long long)i, (double)a[i], (double)b[i], atol + rtol * fabs((double)b[i]));
+    ons_free(a);
+    ons_free(b);
+}
+
+/* Runs with some number of threads, and checks every output. */
+static void check_kernel(const setup *s, const ons_kernel *k, int n_threads, bool in_place)
+{
+    guarded out[ONS_MAX_OUTPUTS];
+
+    for (int i = 0; i < s->node->n_out; i++)
+        out[i] = guard_alloc(value_bytes(s->node->out[i]), 0xff);
+    run_prepared(s, k, n_threads, s->in, out, in_place);
+    for (int i = 0; i < s->node->n_out; i++) {
+        guard_check(&out[i], "result", k->name);
+        compare(s, &out[i], i, k->name);
+        ons_free_aligned(out[i].base);
+    }
+}
+
+static void check_list(const setup *s, const char *variant, const ons_kernel *k)
+{
+    for (; k && k->name; k++) {
+        tally *t = find_tally(s->c->op, variant, k->name);
+
+        if (k->refuse && k->refuse(s->node))
+            continue;
+        check_kernel(s, k, 1, false);
+        check_kernel(s, k, 2, false);
+        if (t->runs % 6 == 0)
+            check_kernel(s, k, 3, false);
+        if (can_run_in_place(s, k))
+            check_kernel(s, k, 2, true);
+        t->runs++;
+    }
+}
+
+static void tear_down(setup *s)
+{
+    for (int i = 0; i < s->node->n_in; i++) {
+        guard_check(&s->in[i], "operand", ons_op_name(s->c->op));
+        ons_free_aligned(s->in[i].base);
+    }
+    ons_graph_destroy(&s->graph);
+    ons_params_destroy(&s->params);
+}
+
+/* What ref makes of the same values held in f32, so that its sums are not rounded to 16 bits on the way. */
+static void compute_want(setup *s)
+{
+    const ons_kernel *ref = ons_backend_ref.kernels(s->c->op);
+    setup twin;
+
+    assert_non_null(ref);
+    build(&twin, s->c, false);
+    for (int i = 0; i < s->node->n_in; i++) {
+        const ons_value *v = s->node->in[i];
+        int64_t n = ons_shape_count(&v->shape);
+
+        if (v->dtype == ONS_I32)
+            memcpy(guard_data(&twin.in[i]), guard_data(&s->in[i]), (size_t)n * 4);
+        else
+            ons_convert(guard_data(&twin.in[i]), ONS_F32, guard_data(&s->in[i]), v->dtype, (size_t)n);
+    }
+    for (int i = 0; i < s->node->n_out; i++)
+        s->want[i] = guard_alloc(value_bytes(twin.node->out[i]), 0xff);
+    run_prepared(&twin, ref, 1, twin.in, s->want, false);
+    tear_down(&twin);
+}
+
+static void run_typed(const kernel_case *c, bool bf16)
+{
+    setup s;
+
+    build(&s, c, bf16);
+    compute_want(&s);
+    check_list(&s, "cpu", ons_backend_cpu.kernels(c->op));
+    for (const ons_cpu_variant *v = ons_cpu_variants; v->name; v++)
+        if (v->supported())
+            check_list(&s, v->name, v->kernels(c->op));
+    for (int i = 0; i < s.node->n_out; i++)
+        ons_free_aligned(s.want[i].base);
+    tear_down(&s);
+}
+
+void run_kernel_case(const kernel_case *c, bool bf16)
+{
+    run_typed(c, false);
+    if (bf16)
+        run_typed(c, true);
+}

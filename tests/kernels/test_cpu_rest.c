@@ -1,0 +1,296 @@
+/* Element-wise operators, reductions, norms, softmax and everything that moves elements: the cpu backend
+ * against ref. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "kernel_case.h"
+
+static const int64_t counts[] = {1, 3, 8, 17, 64, 1001, 40000};
+enum { N_COUNTS = sizeof counts / sizeof *counts };
+
+static void run_unary(ons_op op, double lo, double hi)
+{
+    for (int i = 0; i < N_COUNTS; i++) {
+        kernel_case c = {.op = op, .n_in = 1, .in = {ONS_SHAPE1(counts[i])}, .lo = lo, .hi = hi, .slack = 2};
+
+        c.attrs.affine.scale = 1.7;
+        c.attrs.affine.shift = -0.3;
+        c.attrs.clamp.lo = -0.5;
+        c.attrs.clamp.hi = 0.75;
+        run_kernel_case(&c, true);
+    }
+    assert_true(report_kernels(op) > 0);
+}
+
+static void unary_agrees(void **state)
+{
+    static const ons_op wide[] = {ONS_OP_AFFINE, ONS_OP_SILU, ONS_OP_GELU,  ONS_OP_QUICK_GELU,
+                                  ONS_OP_RELU,   ONS_OP_TANH, ONS_OP_EXP,   ONS_OP_SQUARE,
+                                  ONS_OP_ABS,    ONS_OP_SIGN, ONS_OP_CLAMP, ONS_OP_CLEAN};
+    (void)state;
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        run_unary(wide[i], -9, 9);
+    run_unary(ONS_OP_LOG, 0.01, 4);
+    run_unary(ONS_OP_SQRT, 0, 4);
+    run_unary(ONS_OP_RECIPROCAL, 0.1, 4);
+}
+
+static void unary_grad_agrees(void **state)
+{
+    static const ons_op ops[] = {ONS_OP_SILU_GRAD, ONS_OP_GELU_GRAD, ONS_OP_QUICK_GELU_GRAD, ONS_OP_RELU_GRAD,
+                                 ONS_OP_CLAMP_GRAD};
+    (void)state;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        for (int k = 0; k < N_COUNTS; k++) {
+            kernel_case c = {.op = ops[i],
+                             .n_in = 2,
+                             .in = {ONS_SHAPE1(counts[k]), ONS_SHAPE1(counts[k])},
+                             .lo = -6,
+                             .hi = 6,
+                             .slack = 4};
+
+            c.attrs.clamp.lo = -2;
+            c.attrs.clamp.hi = 3;
+            run_kernel_case(&c, true);
+        }
+        assert_true(report_kernels(ops[i]) > 0);
+    }
+}
+
+static void binary_agrees(void **state)
+{
+    static const ons_op ops[] = {ONS_OP_ADD, ONS_OP_SUB, ONS_OP_MUL};
+    const ons_shape pairs[][2] = {
+        {ONS_SHAPE0(), ONS_SHAPE0()},
+        {ONS_SHAPE1(1001), ONS_SHAPE1(1001)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE1(7)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE4(2, 1, 1, 7)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE4(2, 1, 5, 1)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE3(3, 1, 7)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE0()},
+        {ONS_SHAPE4(4, 16, 16, 64), ONS_SHAPE4(4, 1, 1, 64)},
+        {ONS_SHAPE4(4, 16, 16, 64), ONS_SHAPE4(4, 16, 16, 64)},
+        {ONS_SHAPE2(300, 130), ONS_SHAPE2(300, 1)},
+    };
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+            kernel_case c = {.op = ops[i], .n_in = 2, .in = {pairs[k][0], pairs[k][1]}};
+
+            run_kernel_case(&c, true);
+        }
+        assert_true(report_kernels(ops[i]) > 0);
+    }
+}
+
+static void broadcasts_agree(void **state)
+{
+    const ons_shape pairs[][2] = {
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE1(7)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE4(2, 1, 1, 7)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE0()},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE4(1, 3, 1, 7)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE4(2, 1, 5, 1)},
+        {ONS_SHAPE4(2, 3, 5, 7), ONS_SHAPE4(2, 3, 5, 7)},
+        {ONS_SHAPE2(300, 130), ONS_SHAPE2(300, 1)},
+        {ONS_SHAPE4(4, 16, 16, 64), ONS_SHAPE1(64)},
+        {ONS_SHAPE1(100000), ONS_SHAPE0()},
+        {ONS_SHAPE2(4000, 33), ONS_SHAPE1(33)},
+        {ONS_SHAPE3(40, 33, 12), ONS_SHAPE3(40, 1, 12)},
+    };
+    (void)state;
+    for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+        kernel_case c = {.op = ONS_OP_SUM_TO, .n_in = 1, .in = {pairs[k][0]}};
+
+        c.attrs.shape = pairs[k][1];
+        c.terms = (double)(ons_shape_count(&pairs[k][0]) / ons_shape_count(&pairs[k][1]));
+        run_kernel_case(&c, true);
+        c.op = ONS_OP_BROADCAST_TO;
+        c.in[0] = pairs[k][1];
+        c.attrs.shape = pairs[k][0];
+        run_kernel_case(&c, true);
+    }
+    assert_true(report_kernels(ONS_OP_SUM_TO) > 0);
+    assert_true(report_kernels(ONS_OP_BROADCAST_TO) > 0);
+}
+
+static void run_norm(ons_op op, ons_shape x, int groups, ons_activation act)
+{
+    int64_t channels = x.d[x.n - 1], count = ons_shape_count(&x);
+    bool group = op == ONS_OP_GROUP_NORM || op == ONS_OP_GROUP_NORM_GRAD;
+    bool grad = op == ONS_OP_GROUP_NORM_GRAD || op == ONS_OP_LAYER_NORM_GRAD;
+    kernel_case c = {.op = op,
+                     .n_in = grad ? 5 : 3,
+                     .in = {x, ONS_SHAPE1(channels), ONS_SHAPE1(channels)},
+                     .slack = 2,
+                     .terms = grad ? (double)count / (double)channels : 1,
+                     .own_range = {[3] = true},
+                     .lo2 = 0.5,
+                     .hi2 = 1.5};
+
+    c.attrs.norm.n_groups = groups;
+    c.attrs.norm.eps = 1e-5;
+    c.attrs.norm.act = act;
+    c.in[3] = group ? ONS_SHAPE3(x.d[0], groups, 2) : ONS_SHAPE2(count / channels, 2);
+    c.in[4] = x;
+    run_kernel_case(&c, true);
+}
+
+static void norms_agree(void **state)
+{
+    static const ons_op ops[] = {ONS_OP_GROUP_NORM, ONS_OP_GROUP_NORM_GRAD};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        for (int act = 0; act < 2; act++) {
+            run_norm(ops[i], ONS_SHAPE4(1, 1, 2, 4), 2, (ons_activation)act);
+            run_norm(ops[i], ONS_SHAPE4(2, 5, 3, 33), 3, (ons_activation)act);
+            run_norm(ops[i], ONS_SHAPE4(3, 8, 8, 96), 32, (ons_activation)act);
+            run_norm(ops[i], ONS_SHAPE4(2, 32, 32, 40), 8, (ons_activation)act);
+            run_norm(ops[i], ONS_SHAPE4(17, 4, 4, 64), 16, (ons_activation)act);
+            run_norm(ops[i], ONS_SHAPE3(2, 7, 12), 1, (ons_activation)act);
+        }
+        assert_true(report_kernels(ops[i]) > 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        ons_op op = i ? ONS_OP_LAYER_NORM_GRAD : ONS_OP_LAYER_NORM;
+
+        run_norm(op, ONS_SHAPE1(5), 1, ONS_ACT_NONE);
+        run_norm(op, ONS_SHAPE2(7, 33), 1, ONS_ACT_NONE);
+        run_norm(op, ONS_SHAPE3(3, 24, 128), 1, ONS_ACT_NONE);
+        run_norm(op, ONS_SHAPE2(500, 100), 1, ONS_ACT_NONE);
+        assert_true(report_kernels(op) > 0);
+    }
+}
+
+static void rows_agree(void **state)
+{
+    static const ons_op ops[] = {ONS_OP_SOFTMAX,          ONS_OP_LOG_SOFTMAX, ONS_OP_SOFTMAX_GRAD,
+                                 ONS_OP_LOG_SOFTMAX_GRAD, ONS_OP_GEGLU,       ONS_OP_GEGLU_GRAD};
+    const ons_shape shapes[] = {ONS_SHAPE1(2), ONS_SHAPE2(5, 34), ONS_SHAPE3(3, 7, 128), ONS_SHAPE2(400, 66)};
+    (void)state;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        for (size_t k = 0; k < 4; k++) {
+            bool geglu = ops[i] == ONS_OP_GEGLU_GRAD;
+            kernel_case c = {.op = ops[i],
+                             .n_in = i == 2 || i == 3 || geglu ? 2 : 1,
+                             .in = {shapes[k], shapes[k]},
+                             .lo = -3,
+                             .hi = 3,
+                             .terms = 64,
+                             .slack = 2};
+
+            if (geglu)
+                c.in[1].d[c.in[1].n - 1] /= 2;
+            run_kernel_case(&c, true);
+        }
+        assert_true(report_kernels(ops[i]) > 0);
+    }
+}
+
+static void images_agree(void **state)
+{
+    static const ons_op ops[] = {ONS_OP_UPSAMPLE2X,      ONS_OP_DOWNSUM2X,       ONS_OP_AVG_POOL2X,
+                                 ONS_OP_AVG_POOL2X_GRAD, ONS_OP_MAX_POOL2X,      ONS_OP_MAX_POOL2X_GRAD,
+                                 ONS_OP_UPSAMPLE_TO,     ONS_OP_UPSAMPLE_TO_GRAD};
+    const ons_shape even = ONS_SHAPE4(2, 6, 4, 5), odd = ONS_SHAPE4(2, 7, 9, 17);
+    (void)state;
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        for (int k = 0; k < 2; k++) {
+            ons_op op = ops[i];
+            ons_shape x = k && op != ONS_OP_DOWNSUM2X ? odd : even;
+            kernel_case c = {.op = op, .n_in = 1, .in = {x}, .terms = 4};
+
+            c.attrs.size.h = 11;
+            c.attrs.size.w = 13;
+            if (op == ONS_OP_AVG_POOL2X_GRAD) {
+                c.attrs.size.h = 2 * x.d[1] + k;
+                c.attrs.size.w = 2 * x.d[2] + k;
+            }
+            if (op == ONS_OP_UPSAMPLE_TO_GRAD) {
+                c.attrs.size.h = k ? 5 : x.d[1] / 2;
+                c.attrs.size.w = k ? 4 : x.d[2] / 2;
+            }
+            if (op == ONS_OP_MAX_POOL2X_GRAD) {
+                c.n_in = 2;
+                c.in[1] = ONS_SHAPE4(x.d[0], x.d[1] / 2, x.d[2] / 2, x.d[3]);
+            }
+            run_kernel_case(&c, true);
+        }
+        assert_true(report_kernels(ops[i]) > 0);
+    }
+}
+
+static void moves_agree(void **state)
+{
+    const ons_shape x = ONS_SHAPE4(2, 3, 5, 7);
+    static const int perms[][4] = {{0, 2, 1, 3}, {3, 2, 1, 0}, {0, 1, 3, 2}, {1, 0, 2, 3}};
+    (void)state;
+    for (int axis = 0; axis < 4; axis++) {
+        kernel_case c = {.op = ONS_OP_CONCAT, .n_in = 3, .in = {x, x, x}};
+
+        c.in[1].d[axis] = 4;
+        c.attrs.slice.axis = axis;
+        run_kernel_case(&c, true);
+        c = (kernel_case){.op = ONS_OP_SLICE, .n_in = 1, .in = {x}};
+        c.attrs.slice.axis = axis;
+        c.attrs.slice.start = 1;
+        c.attrs.slice.length = x.d[axis] - 1;
+        run_kernel_case(&c, true);
+        c.op = ONS_OP_PAD_ZERO;
+        c.attrs.slice.full = x.d[axis] + 3;
+        run_kernel_case(&c, true);
+        c = (kernel_case){.op = ONS_OP_TRANSPOSE, .n_in = 1, .in = {x}};
+        memcpy(c.attrs.transpose.perm, perms[axis], sizeof perms[axis]);
+        run_kernel_case(&c, true);
+        c = (kernel_case){.op = ONS_OP_CAST, .n_in = 1, .in = {x}};
+        c.attrs.dtype = ONS_F32;
+        run_kernel_case(&c, true);
+    }
+    assert_true(report_kernels(ONS_OP_CONCAT) > 0);
+    assert_true(report_kernels(ONS_OP_SLICE) > 0);
+    assert_true(report_kernels(ONS_OP_PAD_ZERO) > 0);
+    assert_true(report_kernels(ONS_OP_TRANSPOSE) > 0);
+    assert_true(report_kernels(ONS_OP_CAST) > 0);
+}
+
+static void embeddings_agree(void **state)
+{
+    (void)state;
+    for (int64_t n = 1; n < 60; n += 29) {
+        kernel_case c = {.op = ONS_OP_EMBEDDING, .n_in = 2, .in = {ONS_SHAPE2(11, 21), ONS_SHAPE2(2, n)}};
+
+        run_kernel_case(&c, true);
+        c = (kernel_case){.op = ONS_OP_EMBEDDING_GRAD,
+                          .n_in = 2,
+                          .in = {ONS_SHAPE2(2, n), ONS_SHAPE3(2, n, 21)},
+                          .terms = (double)n};
+        c.attrs.shape = ONS_SHAPE2(11, 21);
+        run_kernel_case(&c, true);
+        c = (kernel_case){
+            .op = ONS_OP_TIMESTEP_EMBEDDING, .n_in = 1, .in = {ONS_SHAPE1(n)}, .lo = 0, .hi = 999, .slack = 4};
+        c.attrs.timestep.dim = 64;
+        c.attrs.timestep.flip_sin_to_cos = n > 1;
+        c.attrs.timestep.max_period = 10000;
+        run_kernel_case(&c, false);
+    }
+    assert_true(report_kernels(ONS_OP_EMBEDDING) > 0);
+    assert_true(report_kernels(ONS_OP_EMBEDDING_GRAD) > 0);
+    assert_true(report_kernels(ONS_OP_TIMESTEP_EMBEDDING) > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unary_agrees),     cmocka_unit_test(unary_grad_agrees),
+        cmocka_unit_test(binary_agrees),    cmocka_unit_test(broadcasts_agree),
+        cmocka_unit_test(norms_agree),      cmocka_unit_test(rows_agree),
+        cmocka_unit_test(images_agree),     cmocka_unit_test(moves_agree),
+        cmocka_unit_test(embeddings_agree),
+    };
+
+    test_seed();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
