@@ -1,7 +1,6 @@
 /* Jansson bounds the nesting depth by itself; what is added here is words. */
 #include "io/json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -32,15 +31,31 @@ onestep_status ons_json_load(const char *path, json_t **out)
     return st;
 }
 
+/* Into a buffer of our own: where json_dumps cannot grow its buffer it may leave out a key and carry on. */
+char *ons_json_dump(const json_t *root, size_t flags)
+{
+    size_t size = json_dumpb(root, NULL, 0, flags);
+    char *text = size ? ons_malloc(size + 1) : NULL;
+
+    if (!text)
+        return NULL;
+    if (json_dumpb(root, text, size, flags) != size) {
+        ons_free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    return text;
+}
+
 onestep_status ons_json_save(const json_t *root, const char *path)
 {
-    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    char *text = ons_json_dump(root, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
     onestep_status st;
 
     if (!text)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to write it", path);
     st = ons_write_file(path, text, strlen(text));
-    free(text);
+    ons_free(text);
     return st;
 }
 

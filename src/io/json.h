@@ -10,6 +10,8 @@
 onestep_status ons_json_load(const char *path, json_t **out) ONESTEP_CHECK;
 /* From memory; `what` stands for the file in messages. */
 onestep_status ons_json_parse(const char *text, size_t size, const char *what, json_t **out) ONESTEP_CHECK;
+/* As json_dumps, but safe when memory runs out: NULL then. ons_free. */
+char *ons_json_dump(const json_t *root, size_t flags);
 /* Indented, written atomically. */
 onestep_status ons_json_save(const json_t *root, const char *path) ONESTEP_CHECK;
 

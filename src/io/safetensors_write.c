@@ -1,6 +1,5 @@
 /* Writing: header first, then tensors in the declared order; the file appears under its name when it is complete. */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -87,7 +86,7 @@ onestep_status ons_safetensors_writer_begin(ons_safetensors_writer *w, const cha
 
     if (json_object_size(w->metadata) && json_object_set(w->header, "__metadata__", w->metadata))
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for the header", path);
-    text = json_dumps(w->header, JSON_COMPACT);
+    text = ons_json_dump(w->header, JSON_COMPACT);
     if (!text)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for the header", path);
     length = strlen(text);
@@ -99,7 +98,7 @@ onestep_status ons_safetensors_writer_begin(ons_safetensors_writer *w, const cha
     ONS_TRY(ons_writer_write(&w->file, text, length));
     ONS_TRY(ons_writer_write(&w->file, "       ", padded - length));
 fail:
-    free(text);
+    ons_free(text);
     return st;
 }
 
