@@ -43,15 +43,19 @@ onestep_status ons_clip_config_load(const char *path, ons_clip_config *out)
     return st;
 }
 
+/*
+ * torch_dtype is what transformers computes in, not what the file holds: without it, newer versions take the file's type, which then
+ * differs from the UNet's, since diffusers loads that as float32 unless told otherwise.
+ */
 json_t *ons_clip_config_json(const ons_clip_config *c)
 {
-    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:i, s:i, s:i, s:i}", "architectures",
+    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:i, s:i, s:i, s:i, s:s}", "architectures",
                              "CLIPTextModel", "model_type", "clip_text_model", "vocab_size", c->vocab_size, "hidden_size",
                              c->hidden_size, "intermediate_size", c->intermediate_size, "num_hidden_layers", c->num_hidden_layers,
                              "num_attention_heads", c->num_attention_heads, "max_position_embeddings", c->max_position_embeddings,
                              "layer_norm_eps", c->layer_norm_eps, "hidden_act", c->hidden_act == ONS_OP_GELU ? "gelu" : "quick_gelu",
                              "bos_token_id", c->bos_token_id, "eos_token_id", c->eos_token_id, "pad_token_id", c->pad_token_id,
-                             "projection_dim", c->hidden_size);
+                             "projection_dim", c->hidden_size, "torch_dtype", "float32");
 }
 
 onestep_status ons_clip_config_save(const ons_clip_config *c, const char *path)

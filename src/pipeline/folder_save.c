@@ -90,6 +90,7 @@ static onestep_status save_index(const ons_model *m, const char *folder, const c
 static char *describe(const ons_model *m)
 {
     const ons_card *c = &m->card;
+    int side = m->unet_config.sample_size * ons_vae_factor(&m->vae_config); /* what a pipeline makes unasked */
     char call[200];
 
     if (!is_student(m))
@@ -105,7 +106,7 @@ static char *describe(const ons_model *m)
                       "    from diffusers import StableDiffusionPipeline\n"
                       "    pipe = StableDiffusionPipeline.from_pretrained(\".\")\n"
                       "    pipe(\"PROMPT\", %s, height=%d, width=%d).images[0]\n",
-                      c->kind, *c->method ? " by " : "", c->method, call, m->vae_config.sample_size, m->vae_config.sample_size);
+                      c->kind, *c->method ? " by " : "", c->method, call, side, side);
 }
 
 static onestep_status save_readme(const ons_model *m, const char *folder, const char *name)
