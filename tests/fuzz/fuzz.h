@@ -1,0 +1,16 @@
+/* What every fuzz target is: one function over bytes, which must neither crash, leak nor run away. */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/*
+ * The bytes as a file without a name: its path in buf (at least 32 bytes), to be closed with close(fd).
+ * For parsers that want a path; a file in memory keeps the disk out of it. -1: not possible.
+ */
+int fuzz_memory_file(const uint8_t *data, size_t size, char *buf);
+
+#endif
