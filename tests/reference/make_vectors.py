@@ -15,6 +15,7 @@ import pathlib
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
+from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 SMALL = dict(block_out_channels=[8, 16], norm_num_groups=4, cross_attention_dim=12, layers_per_block=1,
@@ -128,6 +129,45 @@ def make_clip(out, name, act):
           weights_of(model) | {"in.ids": ids.int(), "out.y": y.detach().float()})
 
 
+def make_features(out):
+    """The feature network has no class in diffusers: here it is once more, from PyTorch's functions."""
+    name, levels, side, width = "features", [8, 12], 10, 16
+    generator = torch.Generator().manual_seed(7)
+    torch.manual_seed(0)
+    text = CLIPTextConfig(vocab_size=50, hidden_size=width, intermediate_size=24, num_hidden_layers=1,
+                          num_attention_heads=2, max_position_embeddings=9, hidden_act="quick_gelu", bos_token_id=48,
+                          eos_token_id=49, pad_token_id=49)
+    tower = randomise(CLIPTextModel(text), 8)
+    weights = {f"text_model.{k.removeprefix('text_model.')}": v for k, v in tower.state_dict().items()
+               if v.is_floating_point()}
+
+    def draw(key, *shape, scale=0.3, shift=0.0):
+        weights[key] = (torch.randn(*shape, generator=generator) * scale + shift).half().double()
+        return weights[key]
+
+    pixels = torch.randn(2, 3, side, side, generator=generator).float().double()
+    tensors, x, channels = {"in.pixels": nhwc(pixels)}, pixels, 3
+    for i, n in enumerate(levels):
+        for j in (1, 2):
+            key = f"image_model.levels.{i}.{j}"
+            x = functional.conv2d(x, draw(f"{key}.conv.weight", n, channels, 3, 3), draw(f"{key}.conv.bias", n),
+                                  padding=1)
+            x = functional.group_norm(x, 4, draw(f"{key}.norm.weight", n, shift=1.0), draw(f"{key}.norm.bias", n), 1e-5)
+            x, channels = functional.relu(x), n
+        tensors[f"out.level{i}"] = nhwc(x)
+        x = functional.avg_pool2d(x, 2) if i + 1 < len(levels) else x
+    x = x.mean((2, 3)) @ draw("image_model.projection.weight", 20, channels).T
+    tensors["out.image"] = functional.normalize(x, dim=1).float()
+    ids = torch.randint(0, 48, (3, 9), generator=generator)
+    ends = torch.tensor([3, 8, 5])
+    states = tower(input_ids=ids).last_hidden_state[torch.arange(3), ends]
+    x = states @ draw("text_projection.weight", 20, width).T
+    tensors |= {"in.ids": ids.int(), "in.ends": ends.int(), "out.text": functional.normalize(x, dim=1).detach().float()}
+    tensors |= {"w." + k: v.detach().half().contiguous() for k, v in weights.items()}
+    write(out, name, {"_class_name": "OnestepFeatures", "channels": levels, "image_size": side, "norm_num_groups": 4,
+                      "embed_dim": 20, "text_config": text.to_dict()}, tensors)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).parents[1] / "models" / "vectors")
@@ -139,6 +179,7 @@ def main():
         make_vae(out, name, config)
     for name, act in CLIPS.items():
         make_clip(out, name, act)
+    make_features(out)
 
 
 if __name__ == "__main__":
