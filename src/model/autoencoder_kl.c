@@ -1,6 +1,6 @@
 /*
- * AutoencoderKL (Rombach et al. 2022; layout and names of diffusers). Downsampling pads right and bottom alone; the middle may have
- * one attention head over all pixels.
+ * AutoencoderKL (Rombach et al. 2022; layout and names of diffusers). Downsampling pads right and bottom alone;
+ * the middle may have one attention head over all pixels.
  */
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +22,8 @@ static ons_value *attention(const ons_nn *nn, const ons_vae_config *c, ons_value
     ons_nn a = ons_nn_enter(nn, "attentions.0");
     ons_shape image = x->shape, tokens = ONS_SHAPE3(image.d[0], image.d[1] * image.d[2], image.d[3]);
     ons_value *flat = ons_reshape(nn->g, x, &tokens);
-    ons_value *n = ons_reshape(nn->g, ons_nn_group_norm(&a, x, "group_norm", c->norm_num_groups, eps, ONS_ACT_NONE), &tokens);
+    ons_value *n = ons_reshape(
+        nn->g, ons_nn_group_norm(&a, x, "group_norm", c->norm_num_groups, eps, ONS_ACT_NONE), &tokens);
     ons_value *q = ons_nn_linear(&a, n, "to_q", image.d[3], true, NULL);
     ons_value *k = ons_nn_linear(&a, n, "to_k", image.d[3], true, NULL);
     ons_value *v = ons_nn_linear(&a, n, "to_v", image.d[3], true, NULL);
@@ -54,7 +55,8 @@ static ons_value *down_block(const ons_nn *nn, const ons_vae_config *c, int i, o
     for (int j = 0; j < c->layers_per_block; j++)
         x = resnet(&d, c, j, x, width);
     if (i < c->n_levels - 1)
-        x = ons_nn_conv_at(&d, x, "downsamplers.0.conv", width, 3, true, NULL, (ons_conv_geometry){ 2, 0, 0, 1, 1 });
+        x = ons_nn_conv_at(&d, x, "downsamplers.0.conv", width, 3, true, NULL,
+                           (ons_conv_geometry){2, 0, 0, 1, 1});
     ons_nn_leave(&d);
     return x;
 }
@@ -83,7 +85,8 @@ ons_value *ons_vae_encode_build(const ons_nn *nn, const ons_vae_config *c, ons_v
     x = ons_nn_group_norm(&e, x, "conv_norm_out", c->norm_num_groups, eps, ONS_ACT_SILU);
     x = ons_nn_conv(&e, x, "conv_out", 2 * c->latent_channels, 3, 1, 1, true, NULL);
     ons_nn_leave(&e);
-    return c->use_quant_conv ? ons_nn_conv(nn, x, "quant_conv", 2 * c->latent_channels, 1, 1, 0, true, NULL) : x;
+    return c->use_quant_conv ? ons_nn_conv(nn, x, "quant_conv", 2 * c->latent_channels, 1, 1, 0, true, NULL)
+                             : x;
 }
 
 ons_value *ons_vae_decode_build(const ons_nn *nn, const ons_vae_config *c, ons_value *x)

@@ -5,7 +5,7 @@
 
 onestep_status ons_clip_config_read(const json_t *root, const char *path, ons_clip_config *c)
 {
-    static const char *const classes[] = { "CLIPTextModel", NULL };
+    static const char *const classes[] = {"CLIPTextModel", NULL};
     const char *act;
     onestep_status st;
 
@@ -22,8 +22,8 @@ onestep_status ons_clip_config_read(const json_t *root, const char *path, ons_cl
     ONS_TRY(ons_json_int(root, path, "pad_token_id", 1, 0, 1 << 24, &c->pad_token_id));
     ONS_TRY(ons_json_text(root, path, "hidden_act", "quick_gelu", &act));
     if (c->hidden_size % c->num_attention_heads)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: hidden_size %d does not divide into %d heads", path, c->hidden_size,
-                        c->num_attention_heads);
+        return ons_fail(ONESTEP_BAD_FILE, "%s: hidden_size %d does not divide into %d heads", path,
+                        c->hidden_size, c->num_attention_heads);
     if (strcmp(act, "quick_gelu") && strcmp(act, "gelu"))
         return ons_fail(ONESTEP_UNSUPPORTED, "%s: hidden_act %s; quick_gelu and gelu are supported", path, act);
     c->hidden_act = strcmp(act, "gelu") ? ONS_OP_QUICK_GELU : ONS_OP_GELU;
@@ -36,7 +36,7 @@ onestep_status ons_clip_config_load(const char *path, ons_clip_config *out)
     json_t *root = NULL;
     onestep_status st = ons_json_load(path, &root);
 
-    *out = (ons_clip_config){ 0 };
+    *out = (ons_clip_config){0};
     if (st == ONESTEP_OK)
         st = ons_clip_config_read(root, path, out);
     json_decref(root);
@@ -44,18 +44,19 @@ onestep_status ons_clip_config_load(const char *path, ons_clip_config *out)
 }
 
 /*
- * torch_dtype is what transformers computes in, not what the file holds: without it, newer versions take the file's type, which then
- * differs from the UNet's, since diffusers loads that as float32 unless told otherwise.
+ * torch_dtype is what transformers computes in, not what the file holds: without it, newer versions take the
+ * file's type, which then differs from the UNet's, since diffusers loads that as float32 unless told otherwise.
  */
 json_t *ons_clip_config_json(const ons_clip_config *c)
 {
-    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:i, s:i, s:i, s:i, s:s}", "architectures",
-                             "CLIPTextModel", "model_type", "clip_text_model", "vocab_size", c->vocab_size, "hidden_size",
-                             c->hidden_size, "intermediate_size", c->intermediate_size, "num_hidden_layers", c->num_hidden_layers,
-                             "num_attention_heads", c->num_attention_heads, "max_position_embeddings", c->max_position_embeddings,
-                             "layer_norm_eps", c->layer_norm_eps, "hidden_act", c->hidden_act == ONS_OP_GELU ? "gelu" : "quick_gelu",
-                             "bos_token_id", c->bos_token_id, "eos_token_id", c->eos_token_id, "pad_token_id", c->pad_token_id,
-                             "projection_dim", c->hidden_size, "torch_dtype", "float32");
+    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:i, s:i, s:i, s:i, s:s}",
+                     "architectures", "CLIPTextModel", "model_type", "clip_text_model", "vocab_size",
+                     c->vocab_size, "hidden_size", c->hidden_size, "intermediate_size", c->intermediate_size,
+                     "num_hidden_layers", c->num_hidden_layers, "num_attention_heads", c->num_attention_heads,
+                     "max_position_embeddings", c->max_position_embeddings, "layer_norm_eps", c->layer_norm_eps,
+                     "hidden_act", c->hidden_act == ONS_OP_GELU ? "gelu" : "quick_gelu", "bos_token_id",
+                     c->bos_token_id, "eos_token_id", c->eos_token_id, "pad_token_id", c->pad_token_id,
+                     "projection_dim", c->hidden_size, "torch_dtype", "float32");
 }
 
 onestep_status ons_clip_config_save(const ons_clip_config *c, const char *path)

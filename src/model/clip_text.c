@@ -1,8 +1,9 @@
 /*
- * CLIPTextModel (Radford et al. 2021; layout of transformers): token and learned position embeddings, causal pre-norm blocks, final
- * layer norm. Names carry the prefix "text_model.", which every version of transformers reads; loading accepts files without it. Initial
- * deviations are those of transformers at initializer_factor 1. Padding is not masked, as in Stable Diffusion: it follows the end token,
- * where the causal mask hides it.
+ * CLIPTextModel (Radford et al. 2021; layout of transformers): token and learned position embeddings, causal
+ * pre-norm blocks, final layer norm. Names carry the prefix "text_model.", which every version of transformers
+ * reads; loading accepts files without it. Initial deviations are those of transformers at
+ * initializer_factor 1. Padding is not masked, as in Stable Diffusion: it follows the end token, where the
+ * causal mask hides it.
  */
 #include <math.h>
 
@@ -45,15 +46,17 @@ static ons_value *layer(const ons_nn *nn, const ons_clip_config *c, int i, ons_v
 static ons_value *embed(const ons_nn *nn, const ons_clip_config *c, ons_value *ids)
 {
     ons_nn e = ons_nn_enter(nn, "embeddings");
-    ons_value *tokens = ons_nn_param(&e, "token_embedding.weight", ONS_PARAM_MATRIX, &ONS_SHAPE2(c->vocab_size, c->hidden_size),
-                                     ONS_INIT_NORMAL, 0.02);
-    ons_value *positions = ons_nn_param(&e, "position_embedding.weight", ONS_PARAM_MATRIX,
-                                        &ONS_SHAPE2(c->max_position_embeddings, c->hidden_size), ONS_INIT_NORMAL, 0.02);
+    ons_value *tokens = ons_nn_param(&e, "token_embedding.weight", ONS_PARAM_MATRIX,
+                                     &ONS_SHAPE2(c->vocab_size, c->hidden_size), ONS_INIT_NORMAL, 0.02);
+    ons_value *positions =
+        ons_nn_param(&e, "position_embedding.weight", ONS_PARAM_MATRIX,
+                     &ONS_SHAPE2(c->max_position_embeddings, c->hidden_size), ONS_INIT_NORMAL, 0.02);
     int64_t t = ids->shape.n == 2 ? ids->shape.d[1] : 0;
     ons_value *x;
 
     if (t > c->max_position_embeddings)
-        ons_graph_error(nn->g, "%lld tokens; the text encoder has positions for %d", (long long)t, c->max_position_embeddings);
+        ons_graph_error(nn->g, "%lld tokens; the text encoder has positions for %d", (long long)t,
+                        c->max_position_embeddings);
     if (t < c->max_position_embeddings)
         positions = ons_slice(nn->g, positions, 0, 0, t);
     x = ons_add(nn->g, ons_embedding(nn->g, tokens, ids), positions);

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-onestep_status ons_config_ints(const json_t *root, const char *what, const char *key, int n, int preset, int *out)
+onestep_status ons_config_ints(const json_t *root, const char *what, const char *key, int n, int preset,
+                               int *out)
 {
     const json_t *v = json_object_get(root, key);
 
@@ -19,12 +20,13 @@ onestep_status ons_config_ints(const json_t *root, const char *what, const char 
         out[i] = (int)json_integer_value(item);
     }
     if (json_is_array(v) && json_array_size(v) != (size_t)n)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: %s has %zu entries for %d levels", what, key, json_array_size(v), n);
+        return ons_fail(ONESTEP_BAD_FILE, "%s: %s has %zu entries for %d levels", what, key, json_array_size(v),
+                        n);
     return ONESTEP_OK;
 }
 
-onestep_status ons_config_same_int(const json_t *root, const char *what, const char *key, int preset, int min, int max,
-                                   int *out)
+onestep_status ons_config_same_int(const json_t *root, const char *what, const char *key, int preset, int min,
+                                   int max, int *out)
 {
     const json_t *v = json_object_get(root, key), *first = json_array_get(v, 0);
     json_t *single;
@@ -34,7 +36,8 @@ onestep_status ons_config_same_int(const json_t *root, const char *what, const c
         return ons_json_int(root, what, key, preset, min, max, out);
     for (size_t i = 1; i < json_array_size(v); i++)
         if (!json_equal(first, json_array_get(v, i)))
-            return ons_fail(ONESTEP_UNSUPPORTED, "%s: the entries of %s differ; equal ones are supported", what, key);
+            return ons_fail(ONESTEP_UNSUPPORTED, "%s: the entries of %s differ; equal ones are supported", what,
+                            key);
     single = json_pack("{s:O}", key, first);
     st = ons_json_int(single, what, key, preset, min, max, out);
     json_decref(single);
@@ -49,7 +52,8 @@ onestep_status ons_config_all(const json_t *root, const char *what, const char *
         const char *found = json_string_value(json_array_get(list, i));
 
         if (!found || strcmp(found, name))
-            return ons_fail(ONESTEP_UNSUPPORTED, "%s: %s has %s, only %s is supported", what, key, found ? found : "no name", name);
+            return ons_fail(ONESTEP_UNSUPPORTED, "%s: %s has %s, only %s is supported", what, key,
+                            found ? found : "no name", name);
     }
     return ONESTEP_OK;
 }
@@ -59,7 +63,8 @@ onestep_status ons_config_widths(const json_t *root, const char *what, const cha
     const json_t *v = json_object_get(root, key);
 
     if (!json_is_array(v) || json_array_size(v) < 1 || json_array_size(v) > ONS_MAX_LEVELS)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: %s should be a list of 1 to %d widths", what, key, ONS_MAX_LEVELS);
+        return ons_fail(ONESTEP_BAD_FILE, "%s: %s should be a list of 1 to %d widths", what, key,
+                        ONS_MAX_LEVELS);
     *n = (int)json_array_size(v);
     for (int i = 0; i < *n; i++) {
         const json_t *item = json_array_get(v, (size_t)i);

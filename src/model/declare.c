@@ -64,9 +64,11 @@ onestep_status ons_features_declare(const ons_features_config *c, ons_params *pa
     if (st != ONESTEP_OK)
         return st;
     ons_nn_init(&nn, g, params, 0, false);
-    ons_features_image_build(&nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(1, c->image_size, c->image_size, 3)), NULL);
+    ons_features_image_build(
+        &nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(1, c->image_size, c->image_size, 3)), NULL);
     if (c->text.vocab_size)
-        ons_features_text_build(&nn, c, ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, c->text.max_position_embeddings)),
+        ons_features_text_build(&nn, c,
+                                ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, c->text.max_position_embeddings)),
                                 ons_input(g, "ends", ONS_I32, &ONS_SHAPE1(1)));
     return finish(&g, params);
 }

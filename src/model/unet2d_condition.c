@@ -1,6 +1,7 @@
 /*
- * UNet2DConditionModel (Rombach et al. 2022; layout and names of diffusers). Every encoder layer leaves a skip; the decoder takes them back,
- * newest first, concatenated after x. Upsampling goes to the size of the next skip, so that odd sizes work.
+ * UNet2DConditionModel (Rombach et al. 2022; layout and names of diffusers). Every encoder layer leaves a skip;
+ * the decoder takes them back, newest first, concatenated after x. Upsampling goes to the size of the next
+ * skip, so that odd sizes work.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,7 @@ enum { MAX_SKIPS = 64 };
 
 typedef struct builder {
     const ons_unet_config *c;
-    ons_value *temb;    /* SiLU of the time embedding [N, 4*C0] */
+    ons_value *temb; /* SiLU of the time embedding [N, 4*C0] */
     ons_value *context;
     ons_value *skips[MAX_SKIPS];
     int n_skips;
@@ -41,8 +42,8 @@ static ons_value *resnet(const ons_nn *nn, const builder *b, int j, ons_value *x
 
 static ons_value *transformer(const ons_nn *nn, const builder *b, int level, int j, ons_value *x)
 {
-    ons_transformer_options o = { b->c->n_heads[level], b->c->transformer_layers[level], b->c->norm_num_groups,
-                                  b->c->use_linear_projection };
+    ons_transformer_options o = {b->c->n_heads[level], b->c->transformer_layers[level], b->c->norm_num_groups,
+                                 b->c->use_linear_projection};
     char name[32];
 
     snprintf(name, sizeof name, "attentions.%d", j);
@@ -62,7 +63,8 @@ static ons_value *downsample(const ons_nn *nn, const ons_unet_config *c, ons_val
 {
     int pad = c->downsample_padding, far = pad ? pad : 1;
 
-    return ons_nn_conv_at(nn, x, "downsamplers.0.conv", width, 3, true, NULL, (ons_conv_geometry){ 2, pad, pad, far, far });
+    return ons_nn_conv_at(nn, x, "downsamplers.0.conv", width, 3, true, NULL,
+                          (ons_conv_geometry){2, pad, pad, far, far});
 }
 
 static ons_value *down_block(const ons_nn *nn, builder *b, int i, ons_value *x)
@@ -122,7 +124,7 @@ static ons_value *up_block(const ons_nn *nn, builder *b, int i, ons_value *x)
     for (int j = 0; j < c->layers_per_block[level] + 1; j++) {
         ons_value *skip = b->skips[--b->n_skips];
 
-        x = ons_concat(nn->g, 3, (ons_value *[]){ x, skip }, 2);
+        x = ons_concat(nn->g, 3, (ons_value *[]){x, skip}, 2);
         x = resnet(&u, b, j, x, width);
         if (c->up_attention[i])
             x = transformer(&u, b, level, j, x);
@@ -133,9 +135,10 @@ static ons_value *up_block(const ons_nn *nn, builder *b, int i, ons_value *x)
     return x;
 }
 
-ons_value *ons_unet_build(const ons_nn *nn, const ons_unet_config *c, ons_value *x, ons_value *t, ons_value *context)
+ons_value *ons_unet_build(const ons_nn *nn, const ons_unet_config *c, ons_value *x, ons_value *t,
+                          ons_value *context)
 {
-    builder b = { .c = c, .context = context };
+    builder b = {.c = c, .context = context};
 
     b.temb = time_embedding(nn, c, t);
     x = ons_nn_conv(nn, x, "conv_in", c->block_out_channels[0], 3, 1, 1, true, NULL);

@@ -3,7 +3,7 @@
 
 static onestep_status read_config(const json_t *root, const char *path, ons_vae_config *c)
 {
-    static const char *const classes[] = { "AutoencoderKL", NULL };
+    static const char *const classes[] = {"AutoencoderKL", NULL};
     onestep_status st;
 
     ONS_TRY(ons_config_class(root, path, "_class_name", classes));
@@ -24,12 +24,13 @@ static onestep_status read_config(const json_t *root, const char *path, ons_vae_
     ONS_TRY(ons_json_bool(root, path, "mid_block_add_attention", true, &c->mid_block_add_attention));
     for (int i = 0; i < c->n_levels; i++)
         if (c->block_out_channels[i] % c->norm_num_groups) {
-            st = ons_fail(ONESTEP_BAD_FILE, "%s: %d channels do not divide into %d groups", path, c->block_out_channels[i],
-                          c->norm_num_groups);
+            st = ons_fail(ONESTEP_BAD_FILE, "%s: %d channels do not divide into %d groups", path,
+                          c->block_out_channels[i], c->norm_num_groups);
             goto fail;
         }
     if (!(c->scaling_factor > 0))
-        st = ons_fail(ONESTEP_BAD_FILE, "%s: scaling_factor is %g, a positive number is expected", path, c->scaling_factor);
+        st = ons_fail(ONESTEP_BAD_FILE, "%s: scaling_factor is %g, a positive number is expected", path,
+                      c->scaling_factor);
 fail:
     return st;
 }
@@ -39,7 +40,7 @@ onestep_status ons_vae_config_load(const char *path, ons_vae_config *out)
     json_t *root = NULL;
     onestep_status st = ons_json_load(path, &root);
 
-    *out = (ons_vae_config){ 0 };
+    *out = (ons_vae_config){0};
     if (st == ONESTEP_OK)
         st = read_config(root, path, out);
     json_decref(root);
@@ -62,13 +63,15 @@ onestep_status ons_vae_config_save(const ons_vae_config *c, const char *path)
 
     for (int i = 0; i < c->n_levels; i++)
         json_array_append_new(widths, json_integer(c->block_out_channels[i]));
-    root = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:i, s:i, s:s, s:f, s:b, s:b, s:b}", "_class_name", "AutoencoderKL",
-                     "_diffusers_version", "0.30.0", "in_channels", c->in_channels, "out_channels", c->out_channels,
-                     "latent_channels", c->latent_channels, "sample_size", c->sample_size, "block_out_channels", widths,
-                     "down_block_types", repeated("DownEncoderBlock2D", c->n_levels), "up_block_types",
-                     repeated("UpDecoderBlock2D", c->n_levels), "layers_per_block", c->layers_per_block, "norm_num_groups",
-                     c->norm_num_groups, "act_fn", "silu", "scaling_factor", c->scaling_factor, "use_quant_conv", c->use_quant_conv,
-                     "use_post_quant_conv", c->use_post_quant_conv, "mid_block_add_attention", c->mid_block_add_attention);
+    root = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:i, s:i, s:s, s:f, s:b, s:b, s:b}",
+                     "_class_name", "AutoencoderKL", "_diffusers_version", "0.30.0", "in_channels",
+                     c->in_channels, "out_channels", c->out_channels, "latent_channels", c->latent_channels,
+                     "sample_size", c->sample_size, "block_out_channels", widths, "down_block_types",
+                     repeated("DownEncoderBlock2D", c->n_levels), "up_block_types",
+                     repeated("UpDecoderBlock2D", c->n_levels), "layers_per_block", c->layers_per_block,
+                     "norm_num_groups", c->norm_num_groups, "act_fn", "silu", "scaling_factor",
+                     c->scaling_factor, "use_quant_conv", c->use_quant_conv, "use_post_quant_conv",
+                     c->use_post_quant_conv, "mid_block_add_attention", c->mid_block_add_attention);
     if (!root)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to write it", path);
     if (c->shift_factor != 0)

@@ -7,7 +7,7 @@
 
 void ons_nn_init(ons_nn *nn, ons_graph *g, ons_params *params, int slot, bool trainable)
 {
-    *nn = (ons_nn){ .g = g, .params = params, .slot = slot, .trainable = trainable };
+    *nn = (ons_nn){.g = g, .params = params, .slot = slot, .trainable = trainable};
 }
 
 ons_nn ons_nn_enter(const ons_nn *nn, const char *format, ...)
@@ -32,8 +32,8 @@ void ons_nn_leave(const ons_nn *child)
     ons_graph_pop(child->g);
 }
 
-ons_value *ons_nn_param(const ons_nn *nn, const char *name, ons_param_kind kind, const ons_shape *shape, ons_init_kind init,
-                        double init_scale)
+ons_value *ons_nn_param(const ons_nn *nn, const char *name, ons_param_kind kind, const ons_shape *shape,
+                        ons_init_kind init, double init_scale)
 {
     char full[400];
     int index;

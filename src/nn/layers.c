@@ -1,11 +1,12 @@
-/* Convolution, linear and norms, with PyTorch's default initialisation: uniform +-1/sqrt(fan_in) for weights and biases. */
+/* Convolution, linear and norms, with PyTorch's default initialisation: uniform +-1/sqrt(fan_in) for weights
+ * and biases. */
 #include <math.h>
 #include <stdio.h>
 
 #include "nn/nn.h"
 
-static ons_value *child_param(const ons_nn *nn, const char *layer, const char *what, ons_param_kind kind, const ons_shape *shape,
-                              ons_init_kind init, double scale)
+static ons_value *child_param(const ons_nn *nn, const char *layer, const char *what, ons_param_kind kind,
+                              const ons_shape *shape, ons_init_kind init, double scale)
 {
     char name[200];
 
@@ -21,7 +22,8 @@ ons_value *ons_nn_conv_at(const ons_nn *nn, ons_value *x, const char *name, int6
     ons_value *w, *b = NULL, *y;
 
     ons_graph_push(nn->g, "%s", name);
-    w = child_param(nn, name, "weight", ONS_PARAM_CONV, &ONS_SHAPE4(out, kernel, kernel, in), ONS_INIT_UNIFORM, bound);
+    w = child_param(nn, name, "weight", ONS_PARAM_CONV, &ONS_SHAPE4(out, kernel, kernel, in), ONS_INIT_UNIFORM,
+                    bound);
     if (bias)
         b = child_param(nn, name, "bias", ONS_PARAM_VECTOR, &ONS_SHAPE1(out), ONS_INIT_UNIFORM, bound);
     y = ons_conv2d(nn->g, x, w, b, residual, geometry);
@@ -29,14 +31,15 @@ ons_value *ons_nn_conv_at(const ons_nn *nn, ons_value *x, const char *name, int6
     return y;
 }
 
-ons_value *ons_nn_conv(const ons_nn *nn, ons_value *x, const char *name, int64_t out, int kernel, int stride, int pad, bool bias,
-                       ons_value *residual)
+ons_value *ons_nn_conv(const ons_nn *nn, ons_value *x, const char *name, int64_t out, int kernel, int stride,
+                       int pad, bool bias, ons_value *residual)
 {
-    return ons_nn_conv_at(nn, x, name, out, kernel, bias, residual, (ons_conv_geometry){ stride, pad, pad, pad, pad });
+    return ons_nn_conv_at(nn, x, name, out, kernel, bias, residual,
+                          (ons_conv_geometry){stride, pad, pad, pad, pad});
 }
 
-static ons_value *linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual,
-                         ons_init_kind init, double scale)
+static ons_value *linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias,
+                         ons_value *residual, ons_init_kind init, double scale)
 {
     int64_t in = x->shape.n ? x->shape.d[x->shape.n - 1] : 1;
     ons_init_kind bias_init = init == ONS_INIT_UNIFORM ? init : ONS_INIT_ZERO;
@@ -51,19 +54,22 @@ static ons_value *linear(const ons_nn *nn, ons_value *x, const char *name, int64
     return y;
 }
 
-ons_value *ons_nn_linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias, ons_value *residual)
+ons_value *ons_nn_linear(const ons_nn *nn, ons_value *x, const char *name, int64_t out, bool bias,
+                         ons_value *residual)
 {
     int64_t in = x->shape.n ? x->shape.d[x->shape.n - 1] : 1;
 
     return linear(nn, x, name, out, bias, residual, ONS_INIT_UNIFORM, 1 / sqrt((double)in));
 }
 
-ons_value *ons_nn_linear_normal(const ons_nn *nn, ons_value *x, const char *name, int64_t out, double std, ons_value *residual)
+ons_value *ons_nn_linear_normal(const ons_nn *nn, ons_value *x, const char *name, int64_t out, double std,
+                                ons_value *residual)
 {
     return linear(nn, x, name, out, true, residual, ONS_INIT_NORMAL, std);
 }
 
-ons_value *ons_nn_group_norm(const ons_nn *nn, ons_value *x, const char *name, int n_groups, double eps, ons_activation act)
+ons_value *ons_nn_group_norm(const ons_nn *nn, ons_value *x, const char *name, int n_groups, double eps,
+                             ons_activation act)
 {
     ons_shape c = ONS_SHAPE1(x->shape.n ? x->shape.d[x->shape.n - 1] : 1);
     ons_value *gamma, *beta, *y;

@@ -1,7 +1,8 @@
 /* The ResNet block shared by UNet and autoencoder. */
 #include "nn/nn.h"
 
-ons_value *ons_nn_resnet(const ons_nn *nn, const char *name, ons_value *x, ons_value *temb_act, int64_t out, int n_groups, double eps)
+ons_value *ons_nn_resnet(const ons_nn *nn, const char *name, ons_value *x, ons_value *temb_act, int64_t out,
+                         int n_groups, double eps)
 {
     ons_nn b = ons_nn_enter(nn, "%s", name);
     int64_t in = x->shape.n == 4 ? x->shape.d[3] : 0;

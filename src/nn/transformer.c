@@ -1,12 +1,14 @@
 /*
- * The spatial transformer of latent diffusion: GN (eps 1e-6), projection, blocks of self-attention, cross-attention and
- * GEGLU feed-forward, each pre-norm with a residual, projection, residual. proj_in/out are 1x1 convolutions or linears by config.
+ * The spatial transformer of latent diffusion: GN (eps 1e-6), projection, blocks of self-attention,
+ * cross-attention and GEGLU feed-forward, each pre-norm with a residual, projection, residual. proj_in/out are
+ * 1x1 convolutions or linears by config.
  */
 #include <math.h>
 
 #include "nn/nn.h"
 
-static ons_value *attend(const ons_nn *nn, const char *name, ons_value *x, ons_value *context, int n_heads, ons_value *residual)
+static ons_value *attend(const ons_nn *nn, const char *name, ons_value *x, ons_value *context, int n_heads,
+                         ons_value *residual)
 {
     ons_nn a = ons_nn_enter(nn, "%s", name);
     int64_t c = x->shape.n ? x->shape.d[x->shape.n - 1] : 1;
@@ -43,7 +45,8 @@ static ons_value *block(const ons_nn *nn, int i, ons_value *x, ons_value *contex
     return x;
 }
 
-ons_value *ons_nn_transformer(const ons_nn *nn, const char *name, ons_value *x, ons_value *context, const ons_transformer_options *o)
+ons_value *ons_nn_transformer(const ons_nn *nn, const char *name, ons_value *x, ons_value *context,
+                              const ons_transformer_options *o)
 {
     ons_nn t = ons_nn_enter(nn, "%s", name);
     ons_shape image = x->shape, tokens = ONS_SHAPE3(image.d[0], image.d[1] * image.d[2], image.d[3]);
@@ -56,7 +59,8 @@ ons_value *ons_nn_transformer(const ons_nn *nn, const char *name, ons_value *x, 
     for (int i = 0; i < o->n_layers; i++)
         h = block(&t, i, h, context, o->n_heads);
     if (o->linear_projection)
-        h = ons_reshape(t.g, ons_nn_linear(&t, h, "proj_out", image.d[3], true, ons_reshape(t.g, x, &tokens)), &image);
+        h = ons_reshape(t.g, ons_nn_linear(&t, h, "proj_out", image.d[3], true, ons_reshape(t.g, x, &tokens)),
+                        &image);
     else
         h = ons_nn_conv(&t, ons_reshape(t.g, h, &image), "proj_out", image.d[3], 1, 1, 0, true, x);
     ons_nn_leave(&t);

@@ -5,7 +5,8 @@
 #include "io/json.h"
 #include "pipeline/folder.h"
 
-static onestep_status copy_text(const json_t *root, const char *path, const char *key, const char *preset, char *dst, size_t size)
+static onestep_status copy_text(const json_t *root, const char *path, const char *key, const char *preset,
+                                char *dst, size_t size)
 {
     const char *text;
     onestep_status st = ons_json_text(root, path, key, preset, &text);
@@ -41,7 +42,7 @@ onestep_status ons_card_load(const char *path, ons_card *out)
     json_t *root = NULL;
     onestep_status st = ONESTEP_OK;
 
-    *out = (ons_card){ 0 };
+    *out = (ons_card){0};
     if (ons_path_exists(path))
         ONS_TRY(ons_json_load(path, &root));
     st = read_card(root, path, out);
@@ -52,9 +53,10 @@ fail:
 
 onestep_status ons_card_save(const ons_card *c, const char *path)
 {
-    json_t *root = json_pack("{s:i, s:f, s:s, s:s, s:s, s:f, s:f, s:s}", "steps", c->steps, "guidance", c->guidance, "sampler",
-                             c->sampler, "kind", c->kind, "method", c->method, "train_seconds", c->train_seconds, "train_joules",
-                             c->train_joules, "energy_source", c->energy_source);
+    json_t *root =
+        json_pack("{s:i, s:f, s:s, s:s, s:s, s:f, s:f, s:s}", "steps", c->steps, "guidance", c->guidance,
+                  "sampler", c->sampler, "kind", c->kind, "method", c->method, "train_seconds",
+                  c->train_seconds, "train_joules", c->train_joules, "energy_source", c->energy_source);
     onestep_status st;
 
     if (!root)

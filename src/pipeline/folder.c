@@ -17,7 +17,8 @@ static char *part_path(const char *folder, const char *part, const char *name)
 
 typedef onestep_status (*config_reader)(const char *path, void *config);
 
-static onestep_status read_part(const char *folder, const char *part, const char *name, config_reader read, void *config)
+static onestep_status read_part(const char *folder, const char *part, const char *name, config_reader read,
+                                void *config)
 {
     char *path = part_path(folder, part, name);
     onestep_status st = path ? read(path, config) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
@@ -52,7 +53,8 @@ static onestep_status read_card(const char *path, void *c)
 }
 
 /* Weights of one part, under today's names or, through `alias`, those of another generation. */
-static onestep_status load_part(const char *folder, const char *part, const char *base, ons_alias_fn alias, ons_params *params)
+static onestep_status load_part(const char *folder, const char *part, const char *base, ons_alias_fn alias,
+                                ons_params *params)
 {
     char *path = ons_path_join(folder, part);
     ons_safetensors *file = NULL;
@@ -78,14 +80,18 @@ static onestep_status check_kind(const char *folder)
     if (!path)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
     if (!ons_path_exists(path)) {
-        st = ons_fail(ONESTEP_NOT_FOUND, "%s: no model_index.json: not a pipeline folder in the diffusers layout", folder);
+        st = ons_fail(ONESTEP_NOT_FOUND,
+                      "%s: no model_index.json: not a pipeline folder in the diffusers layout", folder);
         goto fail;
     }
     ONS_TRY(ons_json_load(path, &root));
     ONS_TRY(ons_json_text(root, path, "_class_name", "StableDiffusionPipeline", &name));
-    if (strncmp(name, "StableDiffusion", 15) || !strncmp(name, "StableDiffusionXL", 17) || !strncmp(name, "StableDiffusion3", 16))
-        st = ons_fail(ONESTEP_UNSUPPORTED, "%s: this is a %s; pipelines of StableDiffusionPipeline's kind (one CLIP text encoder, "
-                      "UNet2DConditionModel, AutoencoderKL) are supported", path, name);
+    if (strncmp(name, "StableDiffusion", 15) || !strncmp(name, "StableDiffusionXL", 17) ||
+        !strncmp(name, "StableDiffusion3", 16))
+        st = ons_fail(ONESTEP_UNSUPPORTED,
+                      "%s: this is a %s; pipelines of StableDiffusionPipeline's kind (one CLIP text encoder, "
+                      "UNet2DConditionModel, AutoencoderKL) are supported",
+                      path, name);
 fail:
     json_decref(root);
     ons_free(path);
@@ -109,7 +115,8 @@ fail:
 static onestep_status open_tokenizer(const char *folder, ons_tokenizer **out)
 {
     char *path = part_path(folder, "tokenizer", "");
-    onestep_status st = path ? ons_tokenizer_open(path, out) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    onestep_status st =
+        path ? ons_tokenizer_open(path, out) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
 
     ons_free(path);
     return st;
@@ -118,8 +125,8 @@ static onestep_status open_tokenizer(const char *folder, ons_tokenizer **out)
 static onestep_status check_match(const ons_model *m)
 {
     if (m->unet_config.cross_attention_dim != m->clip_config.hidden_size)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: the UNet attends to vectors of %d, the text encoder makes %d", m->path,
-                        m->unet_config.cross_attention_dim, m->clip_config.hidden_size);
+        return ons_fail(ONESTEP_BAD_FILE, "%s: the UNet attends to vectors of %d, the text encoder makes %d",
+                        m->path, m->unet_config.cross_attention_dim, m->clip_config.hidden_size);
     if (ons_tokenizer_vocab_size(m->tokenizer) > m->clip_config.vocab_size)
         return ons_fail(ONESTEP_BAD_FILE, "%s: the tokenizer has %d entries, the text encoder %d", m->path,
                         ons_tokenizer_vocab_size(m->tokenizer), m->clip_config.vocab_size);

@@ -1,4 +1,5 @@
-/* Writing a pipeline folder that onestep and diffusers both open. model_index.json comes last: a folder without it is no pipeline. */
+/* Writing a pipeline folder that onestep and diffusers both open. model_index.json comes last: a folder without
+ * it is no pipeline. */
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,12 +18,12 @@ static onestep_status make_part(const char *folder, const char *part)
     return st;
 }
 
-#define WITH_PATH(call)                                                                                      \
-    do {                                                                                                     \
-        char *path = ons_format("%s/%s", folder, name);                                                      \
-        onestep_status status = path ? (call) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");         \
-        ons_free(path);                                                                                      \
-        return status;                                                                                       \
+#define WITH_PATH(call)                                                                                        \
+    do {                                                                                                       \
+        char *path = ons_format("%s/%s", folder, name);                                                        \
+        onestep_status status = path ? (call) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");           \
+        ons_free(path);                                                                                        \
+        return status;                                                                                         \
     } while (0)
 
 static onestep_status save_weights(const ons_params *p, const char *folder, const char *name, ons_dtype dtype)
@@ -73,13 +74,15 @@ static onestep_status save_card(const ons_model *m, const char *folder, const ch
 static onestep_status save_index(const ons_model *m, const char *folder, const char *name)
 {
     const char *scheduler = is_student(m) ? "LCMScheduler" : m->schedule.class_name;
-    json_t *root = json_pack("{s:s, s:s, s:[n,n], s:b, s:[n,n], s:[n,n], s:[s,s], s:[s,s], s:[s,s], s:[s,s], s:[s,s]}", "_class_name",
-                             "StableDiffusionPipeline", "_diffusers_version", "0.30.0", "safety_checker", "requires_safety_checker", 0,
-                             "feature_extractor", "image_encoder", "scheduler", "diffusers", scheduler, "text_encoder", "transformers",
-                             "CLIPTextModel", "tokenizer", "transformers", "CLIPTokenizer", "unet", "diffusers",
-                             "UNet2DConditionModel", "vae", "diffusers", "AutoencoderKL");
+    json_t *root = json_pack(
+        "{s:s, s:s, s:[n,n], s:b, s:[n,n], s:[n,n], s:[s,s], s:[s,s], s:[s,s], s:[s,s], s:[s,s]}",
+        "_class_name", "StableDiffusionPipeline", "_diffusers_version", "0.30.0", "safety_checker",
+        "requires_safety_checker", 0, "feature_extractor", "image_encoder", "scheduler", "diffusers", scheduler,
+        "text_encoder", "transformers", "CLIPTextModel", "tokenizer", "transformers", "CLIPTokenizer", "unet",
+        "diffusers", "UNet2DConditionModel", "vae", "diffusers", "AutoencoderKL");
     char *path = ons_path_join(folder, name);
-    onestep_status st = root && path ? ons_json_save(root, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);
+    onestep_status st =
+        root && path ? ons_json_save(root, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);
 
     json_decref(root);
     ons_free(path);
@@ -112,7 +115,8 @@ static char *describe(const ons_model *m)
 static onestep_status save_readme(const ons_model *m, const char *folder, const char *name)
 {
     char *text = describe(m), *path = ons_path_join(folder, name);
-    onestep_status st = text && path ? ons_write_file(path, text, strlen(text)) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);
+    onestep_status st = text && path ? ons_write_file(path, text, strlen(text))
+                                     : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);
 
     ons_free(text);
     ons_free(path);
@@ -121,7 +125,7 @@ static onestep_status save_readme(const ons_model *m, const char *folder, const 
 
 onestep_status ons_model_save(const ons_model *m, const char *folder, ons_dtype dtype)
 {
-    static const char *const parts[] = { "unet", "vae", "text_encoder", "tokenizer", "scheduler" };
+    static const char *const parts[] = {"unet", "vae", "text_encoder", "tokenizer", "scheduler"};
     onestep_status st;
 
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)

@@ -1,4 +1,5 @@
-/* Weight sets from and to safetensors. Files keep convolutions as [out, in, kh, kw]; a linear weight may also be [out, in, 1, 1]. */
+/* Weight sets from and to safetensors. Files keep convolutions as [out, in, kh, kw]; a linear weight may also
+ * be [out, in, 1, 1]. */
 #include <string.h>
 
 #include "base/log.h"
@@ -9,7 +10,7 @@
 /* Shape in file order. */
 static int file_dims(const ons_param *p, int64_t dims[ONS_MAX_DIMS])
 {
-    static const int to_file[] = { 0, 3, 1, 2 };
+    static const int to_file[] = {0, 3, 1, 2};
 
     for (int i = 0; i < p->shape.n; i++)
         dims[i] = p->shape.d[p->kind == ONS_PARAM_CONV ? to_file[i] : i];
@@ -25,21 +26,23 @@ static bool same_dims(const ons_file_tensor *t, const int64_t *dims, int n)
     return true;
 }
 
-static onestep_status check_tensor(const ons_safetensors *file, const ons_param *p, const char *name, const ons_file_tensor *t)
+static onestep_status check_tensor(const ons_safetensors *file, const ons_param *p, const char *name,
+                                   const ons_file_tensor *t)
 {
     int64_t dims[ONS_MAX_DIMS];
     char have[176], want[176];
     int n = file_dims(p, dims);
 
     if (!t)
-        return ons_fail(ONESTEP_NOT_FOUND, "%s: tensor %s is missing; the configuration asks for it", ons_safetensors_path(file),
-                        name);
+        return ons_fail(ONESTEP_NOT_FOUND, "%s: tensor %s is missing; the configuration asks for it",
+                        ons_safetensors_path(file), name);
     if (!same_dims(t, dims, n))
-        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has shape %s, the configuration asks for %s", ons_safetensors_path(file),
-                        name, ons_file_shape_text(t->n_dims, t->dims, have), ons_file_shape_text(n, dims, want));
+        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has shape %s, the configuration asks for %s",
+                        ons_safetensors_path(file), name, ons_file_shape_text(t->n_dims, t->dims, have),
+                        ons_file_shape_text(n, dims, want));
     if (t->dtype != ONS_F32 && t->dtype != ONS_F16 && t->dtype != ONS_BF16 && t->dtype != ONS_F64)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s is of type %s, a float type is expected", ons_safetensors_path(file), name,
-                        ons_file_dtype_name(t->dtype));
+        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s is of type %s, a float type is expected",
+                        ons_safetensors_path(file), name, ons_file_dtype_name(t->dtype));
     return ONESTEP_OK;
 }
 
@@ -86,7 +89,8 @@ static const ons_file_tensor *find_tensor(const ons_safetensors *file, const cha
     return !t && alias && alias(name, other, sizeof other) ? ons_safetensors_find(file, other) : t;
 }
 
-static onestep_status load_all(ons_params *p, const ons_safetensors *file, const char *prefix, ons_alias_fn alias)
+static onestep_status load_all(ons_params *p, const ons_safetensors *file, const char *prefix,
+                               ons_alias_fn alias)
 {
     for (int i = 0; i < p->n; i++) {
         char *name = ons_format("%s%s", prefix, p->rows[i].name);
@@ -99,7 +103,8 @@ static onestep_status load_all(ons_params *p, const ons_safetensors *file, const
             return st;
     }
     if (p->n < ons_safetensors_count(file))
-        ons_verbose("%s: %d tensors that nothing asks for", ons_safetensors_path(file), ons_safetensors_count(file) - p->n);
+        ons_verbose("%s: %d tensors that nothing asks for", ons_safetensors_path(file),
+                    ons_safetensors_count(file) - p->n);
     ons_params_touch(p);
     return ONESTEP_OK;
 }
