@@ -6,6 +6,9 @@
 #include "onestep.h"
 
 static const cli_command *const commands[] = {
+    &cli_cmd_train,
+    &cli_cmd_pairs,
+    &cli_cmd_distill,
     &cli_cmd_generate,
     &cli_cmd_dataset,
     &cli_cmd_info,

@@ -125,8 +125,10 @@ static onestep_status set_contexts(ons_runner *r, ons_plan *unet, bool guided, i
     const double start_s = ons_now_s();
     onestep_status st;
 
-    if (r->prompts.bytes > MAX_CACHE_BYTES)
+    /* a text encoder in training makes every stored encoding stale */
+    if (r->prompts.bytes > MAX_CACHE_BYTES || r->clip_version != ons_params_version(r->model->clip))
         ons_runner_forget_prompts(r);
+    r->clip_version = ons_params_version(r->model->clip);
     ONS_TRY(ons_runner_encode(r, n, prompts));
     if (guided && negatives)
         ONS_TRY(ons_runner_encode(r, n, negatives));

@@ -38,6 +38,7 @@ struct ons_runner {
     ons_unet_plan unet[MAX_UNET_PLANS];
     int n_unet;
     ons_prompt_cache prompts;
+    uint64_t clip_version; /* of the weights that the cached encodings came from */
     float *input, *output; /* [batch, latent]: what the sampler hands over and gets back */
     ons_run_stats stats;
 };

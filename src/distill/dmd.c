@@ -1,0 +1,591 @@
+/*
+ * Distribution Matching Distillation (Yin et al., CVPR 2024).
+ *
+ * Three UNets of one architecture: the generator G (trained, conditioned on one timestep), the real score (the frozen teacher) and the
+ * fake score (trained all the time to denoise what G makes). Per iteration:
+ *   x = G(z), x_ref = G(z_ref)                              one evaluation over both
+ *   dL/dx     = weight_dm (mu_fake - mu_real)(x_t) / mean|x - mu_real|      eq. 9b of our notes
+ *   dL/dx_ref = weight_reg d distance(x_ref, y_ref)         perceptual, latent and pixel distances to the teacher's result
+ *   fake score: one (or more) denoising steps on stop_gradient(x)
+ * While the first warmup_iterations run, only the regression moves G, and the fake score already learns G's outputs: used
+ * untrained, its difference to the teacher would undo what the regression reached.
+ *
+ * Two plans do it: one for the generator with its losses, one for the fake score. Both draw noise on the host into their inputs, as pure
+ * functions of (seed, step), so that a resumed run repeats the bits.
+ */
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "distill/losses.h"
+#include "distill/method.h"
+#include "pipeline/generate.h"
+#include "train/gradients.h"
+#include "train/streams.h"
+
+enum { SLOT_G, SLOT_REAL, SLOT_FAKE, SLOT_CLIP, SLOT_VAE, SLOT_FEATURES };
+
+typedef struct generator {
+    ons_plan *plan;
+    int n_dm, n_reg; /* batch shares; the matching samples come first */
+} generator;
+
+typedef struct dmd {
+    const ons_distill *ctx;
+    ons_params *g, *fake, *ema;
+    ons_params *clip, *vae, *real; /* the teacher's, borrowed */
+    ons_adamw *opt_g, *opt_fake;
+    generator warm, match; /* regression alone; both terms */
+    ons_plan *critic;
+    ons_runner *decoder;   /* turns pair latents into target pixels */
+    uint8_t *targets;      /* [n_pairs, H, W, 3]: decoded once */
+    const generator *last;
+    int64_t h, w, c;
+    size_t latent;
+    int batch;             /* n_dm + n_reg */
+    int n_critic_updates;
+} dmd;
+
+static bool use_pixels(const dmd *s)
+{
+    return s->ctx->perceptual || s->ctx->r->distill.weight_pixel > 0;
+}
+
+static ons_nn layer_context(ons_graph *g, ons_params *p, int slot, bool trainable)
+{
+    ons_nn nn;
+
+    ons_nn_init(&nn, g, p, slot, trainable);
+    return nn;
+}
+
+static ons_value *text_context(dmd *s, ons_graph *g, ons_value *ids)
+{
+    ons_nn clip = layer_context(g, s->clip, SLOT_CLIP, false);
+
+    return ons_clip_text_build(&clip, &s->ctx->teacher->clip_config, ids);
+}
+
+/* The empty caption, encoded once and repeated for n samples. */
+static ons_value *empty_context(dmd *s, ons_graph *g, int64_t n)
+{
+    int32_t ids[1024] = { 0 };
+    const ons_tokenizer *t = s->ctx->teacher->tokenizer;
+    ons_value *empty;
+
+    if (ons_tokenizer_context(t) > 1024 || ons_tokenizer_encode(t, "", ids, NULL, NULL) != ONESTEP_OK)
+        return ons_graph_error(g, "a context of %d tokens, at most 1024 can be distilled", ons_tokenizer_context(t));
+    empty = text_context(s, g, ons_constant(g, ONS_I32, &ONS_SHAPE2(1, ons_tokenizer_context(t)), ids));
+    return ons_broadcast_to(g, empty, &ONS_SHAPE3(n, empty->shape.d[1], empty->shape.d[2]));
+}
+
+/* x = G(z): the x0 prediction at the conditioning timestep, with pure noise in place of x_t. */
+static ons_value *generate(dmd *s, ons_graph *g, ons_value *z, ons_value *context)
+{
+    const ons_schedule *schedule = &s->ctx->teacher->schedule;
+    ons_nn unet = layer_context(g, s->g, SLOT_G, true);
+    int t = s->ctx->r->distill.timestep;
+    ons_value *time = ons_broadcast_to(g, ons_scalar(g, t), &ONS_SHAPE1(z->shape.d[0]));
+    ons_value *output = ons_unet_build(&unet, &s->ctx->teacher->unet_config, z, time, context);
+
+    return ons_predicted_x0(g, schedule->prediction, z, output, ons_scalar(g, ons_schedule_a(schedule, t)),
+                            ons_scalar(g, ons_schedule_s(schedule, t)));
+}
+
+/* mu_real with guidance: both halves in one evaluation, e_w = e_u + w (e_c - e_u). */
+static ons_value *real_mean(dmd *s, ons_graph *g, ons_value *xt, ons_value *t, ons_value *a, ons_value *sigma,
+                            ons_value *context)
+{
+    int64_t n = xt->shape.d[0];
+    ons_value *guidance = ons_input(g, "guidance", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
+    ons_nn unet = layer_context(g, s->real, SLOT_REAL, false);
+    ons_value *both = ons_unet_build(&unet, &s->ctx->teacher->unet_config, ons_concat(g, 0, (ons_value *[]){ xt, xt }, 2),
+                                     ons_concat(g, 0, (ons_value *[]){ t, t }, 2),
+                                     ons_concat(g, 0, (ons_value *[]){ context, empty_context(s, g, n) }, 2));
+    ons_value *cond = ons_slice(g, both, 0, 0, n), *uncond = ons_slice(g, both, 0, n, n);
+    ons_value *guided = ons_add(g, uncond, ons_mul(g, ons_sub(g, cond, uncond), guidance));
+
+    return ons_predicted_x0(g, s->ctx->teacher->schedule.prediction, xt, guided, a, sigma);
+}
+
+/* The matching term's gradient at x, [N, h, w, c], and what tells whether the two scores are healthy. */
+static ons_value *matching_gradient(dmd *s, ons_graph *g, ons_value *x, ons_value *context)
+{
+    int64_t n = x->shape.d[0];
+    ons_value *frozen = ons_stop_gradient(g, x);
+    ons_value *e = ons_input(g, "match_e", ONS_F32, &x->shape), *t = ons_input(g, "match_t", ONS_F32, &ONS_SHAPE1(n));
+    ons_value *a = ons_input(g, "match_a", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
+    ons_value *sigma = ons_input(g, "match_s", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
+    ons_value *xt = ons_add(g, ons_mul(g, frozen, a), ons_mul(g, e, sigma));
+    ons_nn unet = layer_context(g, s->fake, SLOT_FAKE, false);
+    ons_value *fake_out = ons_unet_build(&unet, &s->ctx->teacher->unet_config, xt, t, context);
+    ons_value *mu_fake = ons_predicted_x0(g, s->ctx->teacher->schedule.prediction, xt, fake_out, a, sigma);
+    ons_value *mu_real = real_mean(s, g, xt, t, a, sigma, context);
+    ons_value *direction = ons_matching_direction(g, frozen, mu_real, mu_fake);
+
+    ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, direction)), "direction2");
+    ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, frozen, mu_real))), "real2");
+    ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, frozen, mu_fake))), "fake2");
+    /* the mean over all elements fixes the size of this term against the regression (methods: 5.2) */
+    return ons_affine(g, direction, s->ctx->r->distill.weight_dm / (double)ons_shape_count(&x->shape), 0);
+}
+
+static ons_value *pixel_distance(dmd *s, ons_graph *g, ons_value *x)
+{
+    const ons_vae_config *vc = &s->ctx->teacher->vae_config;
+    int64_t n = x->shape.d[0], f = ons_vae_factor(vc);
+    ons_value *target = ons_input(g, "target_pixels", ONS_F32, &ONS_SHAPE4(n, s->h * f, s->w * f, 3));
+    ons_nn vae = layer_context(g, s->vae, SLOT_VAE, false);
+    ons_value *pixels = ons_vae_decode_build(&vae, vc, ons_affine(g, x, 1 / vc->scaling_factor, vc->shift_factor));
+    ons_value *l1 = ons_mean_all(g, ons_unary(g, ONS_OP_ABS, ons_sub(g, pixels, target)));
+    ons_value *loss = ons_affine(g, l1, s->ctx->r->distill.weight_pixel, 0);
+
+    if (s->ctx->perceptual) {
+        ons_nn features = layer_context(g, s->ctx->perceptual->params, SLOT_FEATURES, false);
+
+        loss = ons_add(g, loss, ons_perceptual_distance(&features, &s->ctx->perceptual->config, pixels, target));
+    }
+    return loss;
+}
+
+static ons_value *regression_loss(dmd *s, ons_graph *g, ons_value *x)
+{
+    ons_value *target = ons_input(g, "target", ONS_F32, &x->shape);
+    ons_value *l2 = ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, x, target)));
+    /* without pictures the latent distance is all there is, at full weight */
+    ons_value *loss = ons_affine(g, l2, use_pixels(s) ? s->ctx->r->distill.weight_latent : 1.0, 0);
+
+    if (use_pixels(s))
+        loss = ons_add(g, loss, pixel_distance(s, g, x));
+    ons_graph_output(g, loss, "regression");
+    return ons_affine(g, loss, s->ctx->r->distill.weight_reg, 0);
+}
+
+static onestep_status build_generator(dmd *s, ons_graph *g, int n_dm, int n_reg)
+{
+    int64_t n = n_dm + n_reg, tokens = ons_tokenizer_context(s->ctx->teacher->tokenizer);
+    ons_value *z = ons_input(g, "z", ONS_F32, &ONS_SHAPE4(n, s->h, s->w, s->c));
+    ons_value *ids = ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(n, tokens));
+    ons_value *context = text_context(s, g, ids), *x = generate(s, g, z, context);
+    ons_value *outputs[2], *seeds[2];
+    int n_outputs = 0;
+
+    ons_graph_output(g, x, "x");
+    if (n_dm) {
+        ons_value *part = ons_slice(g, x, 0, 0, n_dm);
+
+        seeds[n_outputs] = matching_gradient(s, g, part, ons_slice(g, context, 0, 0, n_dm));
+        outputs[n_outputs++] = part;
+    }
+    if (n_reg) {
+        seeds[n_outputs] = NULL;
+        outputs[n_outputs++] = regression_loss(s, g, ons_slice(g, x, 0, n_dm, n_reg));
+    }
+    return ons_train_add_gradients(g, outputs, seeds, n_outputs, (const int[]){ SLOT_G }, 1);
+}
+
+static onestep_status build_critic(dmd *s, ons_graph *g)
+{
+    int64_t n = s->batch, tokens = ons_tokenizer_context(s->ctx->teacher->tokenizer);
+    ons_prediction prediction = s->ctx->teacher->schedule.prediction;
+    ons_value *x = ons_input(g, "x", ONS_F32, &ONS_SHAPE4(n, s->h, s->w, s->c));
+    ons_value *e = ons_input(g, "e", ONS_F32, &ONS_SHAPE4(n, s->h, s->w, s->c));
+    ons_value *t = ons_input(g, "t", ONS_F32, &ONS_SHAPE1(n));
+    ons_value *a = ons_input(g, "a", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
+    ons_value *sigma = ons_input(g, "s", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
+    ons_value *ids = ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(n, tokens));
+    ons_value *xt = ons_add(g, ons_mul(g, x, a), ons_mul(g, e, sigma));
+    ons_nn unet = layer_context(g, s->fake, SLOT_FAKE, true);
+    ons_value *output = ons_unet_build(&unet, &s->ctx->teacher->unet_config, xt, t, text_context(s, g, ids));
+    ons_value *error = ons_sub(g, output, ons_prediction_target(g, prediction, x, e, a, sigma));
+    ons_value *loss = ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, error));
+
+    ons_graph_output(g, loss, "loss");
+    return ons_train_add_gradients(g, &loss, NULL, 1, (const int[]){ SLOT_FAKE }, 1);
+}
+
+static ons_plan_options plan_options(const dmd *s, const char *label)
+{
+    ons_plan_options o = { .n_threads = s->ctx->n_threads, .precision = s->ctx->precision, .label = label };
+
+    o.params[SLOT_G] = s->g;
+    o.params[SLOT_REAL] = s->real;
+    o.params[SLOT_FAKE] = s->fake;
+    o.params[SLOT_CLIP] = s->clip;
+    o.params[SLOT_VAE] = s->vae;
+    o.params[SLOT_FEATURES] = s->ctx->perceptual ? s->ctx->perceptual->params : NULL;
+    return o;
+}
+
+static onestep_status plan_generator(dmd *s, generator *out, int n_dm, int n_reg)
+{
+    ons_plan_options o = plan_options(s, n_dm ? "generator" : "generator, regression");
+    ons_graph *g = NULL;
+    onestep_status st;
+
+    *out = (generator){ .n_dm = n_dm, .n_reg = n_reg };
+    ONS_TRY(ons_graph_create(&g));
+    ONS_TRY(build_generator(s, g, n_dm, n_reg));
+    ONS_TRY(ons_plan_create(&g, &o, &out->plan));
+    ONS_TRY(ons_train_bind_slot(out->plan, SLOT_G, s->opt_g));
+    ONS_TRY(ons_plan_allocate(out->plan));
+fail:
+    ons_graph_destroy(&g);
+    return st;
+}
+
+static onestep_status plan_critic(dmd *s)
+{
+    ons_plan_options o = plan_options(s, "fake score");
+    ons_graph *g = NULL;
+    onestep_status st;
+
+    ONS_TRY(ons_graph_create(&g));
+    ONS_TRY(build_critic(s, g));
+    ONS_TRY(ons_plan_create(&g, &o, &s->critic));
+    ONS_TRY(ons_train_bind_slot(s->critic, SLOT_FAKE, s->opt_fake));
+    ONS_TRY(ons_plan_allocate(s->critic));
+fail:
+    ons_graph_destroy(&g);
+    return st;
+}
+
+/* The pairs' pictures, decoded once: the decoder would otherwise run on the same latents every epoch. */
+static onestep_status decode_targets(dmd *s)
+{
+    const ons_pairs *p = s->ctx->pairs;
+    enum { BATCH = 32 };
+    ons_runner_options o = { .batch = BATCH, .n_threads = s->ctx->n_threads, .precision = ONS_F32 };
+    int f = ons_vae_factor(&s->ctx->teacher->vae_config);
+    size_t picture = (size_t)(s->h * f) * (size_t)(s->w * f) * 3;
+    onestep_status st;
+
+    o.width = (int)s->w * f;
+    o.height = (int)s->h * f;
+    s->targets = ons_calloc(p->n, picture);
+    if (!s->targets)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for %zu decoded pairs", p->n);
+    ONS_TRY(ons_runner_create((ons_model *)s->ctx->teacher, &o, &s->decoder));
+    for (size_t i = 0; i < p->n; i += BATCH) {
+        int n = p->n - i < BATCH ? (int)(p->n - i) : BATCH;
+
+        ONS_TRY(ons_runner_decode(s->decoder, n, p->latents + i * s->latent, s->targets + i * picture));
+    }
+fail:
+    ons_runner_destroy(&s->decoder);
+    return st;
+}
+
+static void destroy(void *state)
+{
+    dmd *s = state;
+
+    if (!s)
+        return;
+    ons_plan_destroy(&s->warm.plan);
+    ons_plan_destroy(&s->match.plan);
+    ons_plan_destroy(&s->critic);
+    ons_adamw_destroy(&s->opt_g);
+    ons_adamw_destroy(&s->opt_fake);
+    ons_params_destroy(&s->g);
+    ons_params_destroy(&s->fake);
+    ons_params_destroy(&s->ema);
+    ons_free(s->targets);
+    ons_free(s);
+}
+
+static onestep_status create_networks(dmd *s)
+{
+    const ons_distill *ctx = s->ctx;
+    onestep_status st;
+
+    s->real = ctx->teacher->unet;
+    s->clip = ctx->teacher->clip;
+    s->vae = ctx->teacher->vae;
+    ONS_TRY(ons_params_clone(s->real, true, &s->g));
+    ONS_TRY(ons_params_clone(s->real, true, &s->ema));
+    ONS_TRY(ons_params_clone(s->real, true, &s->fake));
+    ONS_TRY(ons_adamw_create(s->g, &s->opt_g));
+    ONS_TRY(ons_adamw_create(s->fake, &s->opt_fake));
+fail:
+    return st;
+}
+
+static onestep_status create_plans(dmd *s)
+{
+    const ons_recipe *r = s->ctx->r;
+    bool reg = r->distill.weight_reg > 0, match = r->distill.weight_dm > 0;
+    int n_dm = match ? r->distill.batch_size : 0, n_reg = reg ? r->distill.pair_batch_size : 0;
+    onestep_status st = ONESTEP_OK;
+
+    s->batch = n_dm + n_reg;
+    if (reg && use_pixels(s))
+        ONS_TRY(decode_targets(s));
+    if (reg)
+        ONS_TRY(plan_generator(s, &s->warm, 0, s->batch));
+    if (match) {
+        ONS_TRY(plan_generator(s, &s->match, n_dm, n_reg));
+        ONS_TRY(plan_critic(s));
+    }
+fail:
+    return st;
+}
+
+static onestep_status create(const ons_distill *ctx, void **state)
+{
+    const ons_recipe *r = ctx->r;
+    dmd *s = ons_calloc(1, sizeof *s);
+    onestep_status st;
+
+    *state = NULL;
+    if (!s)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for DMD");
+    if (r->distill.weight_dm <= 0 && r->distill.weight_reg <= 0) {
+        st = ons_fail(ONESTEP_BAD_ARGUMENT, "distill.weight_dm and distill.weight_reg are both 0: nothing would be learnt");
+        goto fail;
+    }
+    if (r->distill.min_timestep > r->distill.max_timestep) {
+        st = ons_fail(ONESTEP_BAD_ARGUMENT, "distill.min_timestep %d is above max_timestep %d", r->distill.min_timestep,
+                      r->distill.max_timestep);
+        goto fail;
+    }
+    s->ctx = ctx;
+    s->h = s->w = ctx->teacher->unet_config.sample_size;
+    if (ctx->pairs) {
+        s->h = ctx->pairs->h;
+        s->w = ctx->pairs->w;
+    }
+    s->c = ctx->teacher->unet_config.in_channels;
+    s->latent = (size_t)(s->h * s->w * s->c);
+    ONS_TRY(create_networks(s));
+    ONS_TRY(create_plans(s));
+    *state = s;
+    return ONESTEP_OK;
+fail:
+    destroy(s);
+    return st;
+}
+
+/* Fills one sample's caption and noise: fresh for matching, a pair for regression. */
+static onestep_status load_fresh(dmd *s, const generator *gen, int64_t step)
+{
+    const ons_recipe *r = s->ctx->r;
+    int tokens = ons_tokenizer_context(s->ctx->teacher->tokenizer);
+    float *z = ons_plan_input(gen->plan, "z"), *guidance = ons_plan_input(gen->plan, "guidance");
+    int32_t *ids = ons_plan_input(gen->plan, "ids");
+    size_t values = (size_t)gen->n_dm * s->latent;
+
+    ons_randn(r->seed, ONS_STREAM_GENERATOR_NOISE, (uint64_t)step * values, z, values);
+    for (int i = 0; i < gen->n_dm; i++) {
+        ons_draw draw = ons_dataset_draw(s->ctx->d, r->seed + 17, (uint64_t)step * (uint64_t)gen->n_dm + (uint64_t)i, 0,
+                                         r->captions.p_keyword);
+        bool keyword = draw.caption != ons_dataset_at(s->ctx->d, draw.item)->captions[0];
+        onestep_status st = ons_tokenizer_encode(s->ctx->teacher->tokenizer, draw.caption, ids + i * tokens, NULL, NULL);
+
+        if (st != ONESTEP_OK)
+            return st;
+        guidance[i] = (float)(keyword ? r->distill.guidance_keyword : r->distill.guidance);
+    }
+    return ONESTEP_OK;
+}
+
+static int matching_limit(const ons_recipe *r, int64_t step)
+{
+    bool late = step >= r->distill.iterations - r->distill.late_iterations;
+
+    return late && r->distill.late_max_timestep < r->distill.max_timestep ? r->distill.late_max_timestep : r->distill.max_timestep;
+}
+
+/* Draws timesteps in [lo, hi] and noise for n samples of a plan. */
+static void load_noise_levels(dmd *s, ons_plan *plan, const char *prefix, int n, uint64_t index, int lo, int hi, int stream_t,
+                              int stream_e)
+{
+    const ons_schedule *schedule = &s->ctx->teacher->schedule;
+    char name[4][32];
+    float *t, *a, *sigma, *e;
+
+    for (int k = 0; k < 4; k++)
+        snprintf(name[k], sizeof name[k], "%s%c", prefix, "tase"[k]);
+    t = ons_plan_input(plan, name[0]);
+    a = ons_plan_input(plan, name[1]);
+    sigma = ons_plan_input(plan, name[2]);
+    e = ons_plan_input(plan, name[3]);
+    for (int i = 0; i < n; i++) {
+        int v = lo + (int)ons_rand_below(s->ctx->r->seed, (uint64_t)stream_t, index * (uint64_t)n + (uint64_t)i,
+                                         (uint64_t)(hi - lo + 1));
+
+        t[i] = (float)v;
+        a[i] = (float)ons_schedule_a(schedule, v);
+        sigma[i] = (float)ons_schedule_s(schedule, v);
+    }
+    ons_randn(s->ctx->r->seed, (uint64_t)stream_e, index * (uint64_t)n * s->latent, e, (size_t)n * s->latent);
+}
+
+static void load_pairs(dmd *s, const generator *gen, int64_t step)
+{
+    const ons_pairs *p = s->ctx->pairs;
+    int f = ons_vae_factor(&s->ctx->teacher->vae_config);
+    size_t picture = (size_t)(s->h * f) * (size_t)(s->w * f) * 3;
+    float *z = ons_plan_input(gen->plan, "z"), *target = ons_plan_input(gen->plan, "target");
+    float *pixels = ons_plan_input(gen->plan, "target_pixels");
+    int32_t *ids = ons_plan_input(gen->plan, "ids");
+
+    for (int i = 0; i < gen->n_reg; i++) {
+        size_t k = (size_t)ons_rand_below(s->ctx->r->seed, ONS_STREAM_PAIR_DRAW,
+                                          (uint64_t)step * (uint64_t)s->batch + (uint64_t)i, p->n);
+
+        ons_pairs_noise(p, k, z + (size_t)(gen->n_dm + i) * s->latent);
+        memcpy(ids + (gen->n_dm + i) * p->context, p->ids + k * (size_t)p->context, (size_t)p->context * sizeof *ids);
+        memcpy(target + (size_t)i * s->latent, p->latents + k * s->latent, s->latent * sizeof *target);
+        for (size_t v = 0; pixels && v < picture; v++)
+            pixels[(size_t)i * picture + v] = (float)s->targets[k * picture + v] / 127.5f - 1.0f;
+    }
+}
+
+static onestep_status update_critic(dmd *s, const generator *gen, int64_t step, double *loss, bool *skipped)
+{
+    const ons_recipe *r = s->ctx->r;
+    ons_adamw_options opt = { .lr = r->distill.fake_lr * fmin(1, (double)(step + 1) / 50), .beta1 = 0.9, .beta2 = 0.999,
+                              .eps = 1e-8, .weight_decay = r->distill.weight_decay, .clip = r->distill.clip };
+    size_t tokens = (size_t)ons_tokenizer_context(s->ctx->teacher->tokenizer);
+    onestep_status st;
+
+    memcpy(ons_plan_input(s->critic, "x"), ons_plan_result(gen->plan, "x"), (size_t)s->batch * s->latent * sizeof(float));
+    memcpy(ons_plan_input(s->critic, "ids"), ons_plan_input(gen->plan, "ids"), (size_t)s->batch * tokens * sizeof(int32_t));
+    *loss = 0;
+    for (int k = 0; k < r->distill.critic_steps; k++) {
+        load_noise_levels(s, s->critic, "", s->batch, (uint64_t)step * (uint64_t)r->distill.critic_steps + (uint64_t)k, 0,
+                          s->ctx->teacher->schedule.n - 1, ONS_STREAM_CRITIC_TIMESTEP, ONS_STREAM_CRITIC_EPSILON);
+        if ((st = ons_plan_run(s->critic)) != ONESTEP_OK)
+            return st;
+        *loss += *(const float *)ons_plan_result(s->critic, "loss") / r->distill.critic_steps;
+        if (!ons_adamw_step(s->opt_fake, &opt, NULL))
+            *skipped = true;
+    }
+    return ONESTEP_OK;
+}
+
+static double lr_now(const ons_recipe *r, int64_t step)
+{
+    double rise = fmin(1, (double)(step + 1) / 50);
+    double left = (double)(r->distill.iterations - step) / fmax(1, 0.2 * r->distill.iterations);
+
+    return r->distill.lr * rise * fmin(1, left);
+}
+
+static double scalar_result(const generator *gen, const char *name)
+{
+    const float *v = ons_plan_result(gen->plan, name);
+
+    return v ? *v : 0;
+}
+
+enum { V_REGRESSION, V_DIRECTION, V_REAL, V_FAKE, V_CRITIC, V_GRAD };
+
+static onestep_status step_generator(dmd *s, const generator *gen, int64_t step, double *values, bool *skipped)
+{
+    const ons_recipe *r = s->ctx->r;
+    ons_adamw_options opt = { .lr = lr_now(r, step), .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
+                              .weight_decay = r->distill.weight_decay, .clip = r->distill.clip };
+    onestep_status st;
+
+    if (gen->n_dm) {
+        if ((st = load_fresh(s, gen, step)) != ONESTEP_OK)
+            return st;
+        load_noise_levels(s, gen->plan, "match_", gen->n_dm, (uint64_t)step, r->distill.min_timestep, matching_limit(r, step),
+                          ONS_STREAM_MATCH_TIMESTEP, ONS_STREAM_MATCH_EPSILON);
+    }
+    if (gen->n_reg)
+        load_pairs(s, gen, step);
+    if ((st = ons_plan_run(gen->plan)) != ONESTEP_OK)
+        return st;
+    values[V_REGRESSION] = scalar_result(gen, "regression");
+    values[V_DIRECTION] = scalar_result(gen, "direction2");
+    values[V_REAL] = sqrt(scalar_result(gen, "real2"));
+    values[V_FAKE] = sqrt(scalar_result(gen, "fake2"));
+    /* matching alone: nothing may move the generator before the fake score knows it */
+    if (!r->distill.weight_reg && step < r->distill.warmup_iterations)
+        return ONESTEP_OK;
+    if (ons_adamw_step(s->opt_g, &opt, &values[V_GRAD]))
+        ons_ema_update(s->ema, s->g, fmin(r->distill.ema, (1.0 + (double)step) / (10.0 + (double)step)));
+    else
+        *skipped = true;
+    return ONESTEP_OK;
+}
+
+static onestep_status step(void *state, int64_t at, double *values, bool *skipped)
+{
+    dmd *s = state;
+    const ons_recipe *r = s->ctx->r;
+    bool warm = s->warm.plan && (at < r->distill.warmup_iterations || !s->match.plan);
+    const generator *gen = warm ? &s->warm : &s->match;
+    onestep_status st;
+
+    memset(values, 0, 6 * sizeof *values);
+    s->last = gen;
+    if ((st = step_generator(s, gen, at, values, skipped)) != ONESTEP_OK || !s->critic)
+        return st;
+    return update_critic(s, gen, at, &values[V_CRITIC], skipped);
+}
+
+static ons_params *student(void *state)
+{
+    return ((dmd *)state)->ema;
+}
+
+static int sets(void *state, ons_checkpoint_set *out)
+{
+    dmd *s = state;
+    ons_checkpoint_set all[] = { { "generator", s->g }, { "generator.ema", s->ema },
+                                 { "generator.m", ons_adamw_moment(s->opt_g, 0) },
+                                 { "generator.v", ons_adamw_moment(s->opt_g, 1) },
+                                 { "fake", s->fake },
+                                 { "fake.m", ons_adamw_moment(s->opt_fake, 0) },
+                                 { "fake.v", ons_adamw_moment(s->opt_fake, 1) } };
+
+    memcpy(out, all, sizeof all);
+    return (int)(sizeof all / sizeof all[0]);
+}
+
+static json_t *save_state(void *state)
+{
+    dmd *s = state;
+
+    return json_pack("{s:I, s:I}", "generator_steps", (json_int_t)ons_adamw_steps(s->opt_g), "fake_steps",
+                     (json_int_t)ons_adamw_steps(s->opt_fake));
+}
+
+static void load_state(void *state, const json_t *saved)
+{
+    dmd *s = state;
+
+    ons_adamw_set_steps(s->opt_g, json_integer_value(json_object_get(saved, "generator_steps")));
+    ons_adamw_set_steps(s->opt_fake, json_integer_value(json_object_get(saved, "fake_steps")));
+}
+
+static const float *samples(void *state, size_t *n)
+{
+    dmd *s = state;
+
+    *n = s->last ? (size_t)s->batch : 0;
+    return s->last ? ons_plan_result(s->last->plan, "x") : NULL;
+}
+
+static const char *const series[] = { "regression", "direction2", "real_gap", "fake_gap", "critic", "grad_norm", NULL };
+
+const ons_method ons_method_dmd = {
+    .name = "dmd",
+    .series = series,
+    .create = create,
+    .step = step,
+    .student = student,
+    .sets = sets,
+    .save_state = save_state,
+    .load_state = load_state,
+    .samples = samples,
+    .destroy = destroy,
+};

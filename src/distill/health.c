@@ -1,0 +1,132 @@
+/* The reference is the pairs: the same captions, the teacher's latents. The student draws them with noise of its own. */
+#include "distill/health.h"
+
+#include <math.h>
+
+#include "base/memory.h"
+#include "metrics/linalg.h"
+#include "pipeline/generate.h"
+
+ons_card ons_student_card(int timestep)
+{
+    return (ons_card){ .steps = 1, .guidance = 1, .sampler = "lcm", .timestep = timestep, .kind = "student",
+                       .train_joules = -1 };
+}
+
+enum { POOLED_SIDE = 4, BATCH = 32 };
+
+/* Means over a POOLED_SIDE x POOLED_SIDE grid per channel: low enough in dimension for a covariance of a few hundred samples. */
+static void pool(const ons_pairs *p, const float *latent, float *dst)
+{
+    int64_t side = p->h < POOLED_SIDE || p->w < POOLED_SIDE ? 1 : POOLED_SIDE;
+
+    for (int64_t by = 0; by < side; by++)
+        for (int64_t bx = 0; bx < side; bx++)
+            for (int64_t c = 0; c < p->c; c++) {
+                int64_t y0 = by * p->h / side, y1 = (by + 1) * p->h / side;
+                int64_t x0 = bx * p->w / side, x1 = (bx + 1) * p->w / side;
+                double sum = 0;
+
+                for (int64_t y = y0; y < y1; y++)
+                    for (int64_t x = x0; x < x1; x++)
+                        sum += latent[(y * p->w + x) * p->c + c];
+                *dst++ = (float)(sum / (double)((y1 - y0) * (x1 - x0)));
+            }
+}
+
+static int pooled_size(const ons_pairs *p)
+{
+    int64_t side = p->h < POOLED_SIDE || p->w < POOLED_SIDE ? 1 : POOLED_SIDE;
+
+    return (int)(side * side * p->c);
+}
+
+/* Features of n latents into moments; mean and standard deviation of all values. */
+static onestep_status summarise(const ons_pairs *p, const float *latents, size_t n, ons_moments *m, double *mean, double *std)
+{
+    size_t size = (size_t)(p->h * p->w * p->c);
+    double sum = 0, squares = 0;
+    float *pooled = ons_malloc((size_t)pooled_size(p) * sizeof *pooled);
+    onestep_status st = ONESTEP_OK;
+
+    if (!pooled)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a health check");
+    for (size_t i = 0; i < n && st == ONESTEP_OK; i++) {
+        pool(p, latents + i * size, pooled);
+        st = ons_moments_add(m, pooled, 1);
+    }
+    ons_free(pooled);
+    for (size_t i = 0; i < n * size; i++) {
+        sum += latents[i];
+        squares += (double)latents[i] * latents[i];
+    }
+    *mean = sum / (double)(n * size);
+    *std = sqrt(fmax(squares / (double)(n * size) - *mean * *mean, 0));
+    return st;
+}
+
+onestep_status ons_health_create(const ons_model *teacher, ons_params *student, int timestep, const ons_pairs *pairs,
+                                 const ons_dataset *d, size_t n, int n_threads, ons_health *out)
+{
+    ons_runner_options o = { .batch = BATCH, .n_threads = n_threads, .precision = ONS_F32, .no_decoder = true };
+
+    *out = (ons_health){ .pairs = pairs, .d = d, .student = *teacher, .n = n < pairs->n ? n : pairs->n };
+    out->student.unet = student;
+    out->student.card = ons_student_card(timestep);
+    o.width = (int)pairs->w * ons_vae_factor(&teacher->vae_config);
+    o.height = (int)pairs->h * ons_vae_factor(&teacher->vae_config);
+    return ons_runner_create(&out->student, &o, &out->runner);
+}
+
+static onestep_status draw_student(ons_health *h, uint64_t seed, float *latents)
+{
+    const ons_pairs *p = h->pairs;
+    size_t size = (size_t)(p->h * p->w * p->c);
+    float *noise = ons_malloc(BATCH * size * sizeof *noise);
+    ons_run_settings settings = { .guidance = -1 };
+    const char *prompts[BATCH];
+    onestep_status st = ONESTEP_OK;
+
+    if (!noise)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a health check");
+    for (size_t i = 0; i < h->n && st == ONESTEP_OK; i += BATCH) {
+        int n = h->n - i < BATCH ? (int)(h->n - i) : BATCH;
+
+        for (int k = 0; k < n; k++) {
+            prompts[k] = ons_dataset_draw(h->d, p->seed, p->index[i + (size_t)k], 0, p->p_keyword).caption;
+            ons_picture_noise(ONS_NOISE_PHILOX, seed + i + (uint64_t)k, p->h, p->w, p->c, noise + (size_t)k * size);
+        }
+        st = ons_runner_run(h->runner, &settings, n, prompts, NULL, noise, NULL, latents + i * size, NULL);
+    }
+    ons_free(noise);
+    return st;
+}
+
+onestep_status ons_health_check(ons_health *h, uint64_t seed, ons_health_report *out)
+{
+    const ons_pairs *p = h->pairs;
+    size_t size = (size_t)(p->h * p->w * p->c);
+    float *latents = ons_malloc(h->n * size * sizeof *latents);
+    ons_moments student = { 0 }, teacher = { 0 };
+    onestep_status st;
+
+    if (!latents)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a health check of %zu samples", h->n);
+    ONS_TRY(ons_moments_init(&student, pooled_size(p)));
+    ONS_TRY(ons_moments_init(&teacher, pooled_size(p)));
+    ONS_TRY(draw_student(h, seed, latents));
+    ONS_TRY(summarise(p, latents, h->n, &student, &out->mean, &out->std));
+    ONS_TRY(summarise(p, p->latents, h->n, &teacher, &out->teacher_mean, &out->teacher_std));
+    st = ons_frechet(&student, &teacher, &out->frechet);
+fail:
+    ons_moments_fini(&student);
+    ons_moments_fini(&teacher);
+    ons_free(latents);
+    return st;
+}
+
+void ons_health_fini(ons_health *h)
+{
+    ons_runner_destroy(&h->runner);
+    *h = (ons_health){ 0 };
+}
