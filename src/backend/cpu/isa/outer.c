@@ -76,9 +76,15 @@ static size_t a_floats(int64_t m)
     return (size_t)(ons_cpu_round_up(m, MR) * ONS_KC_OUTER);
 }
 
+/* Each thread packs for itself: a barrier per block of k costs more than packing the narrow operand twice. */
+static size_t thread_floats(int64_t m)
+{
+    return ons_cpu_align((a_floats(m) + ONS_KC_OUTER * NR) * 4) / 4;
+}
+
 size_t ons_outer_scratch(int64_t m, int n_threads)
 {
-    return ons_cpu_align(a_floats(m) * 4) + (size_t)n_threads * ONS_KC_OUTER * NR * 4;
+    return (size_t)n_threads * thread_floats(m) * 4;
 }
 
 static void run_panel(const ons_outer *o, int64_t kc, const float *a, const float *b, int64_t n0, int64_t from,
@@ -97,9 +103,9 @@ static void run_panel(const ons_outer *o, int64_t kc, const float *a, const floa
     }
 }
 
-/* Who does what: tiles of A^T to pack, panels and tiles of C to compute. */
+/* Who does what: panels and tiles of C. */
 typedef struct share {
-    int64_t pack_from, pack_to, p0, p1, t0, t1;
+    int64_t p0, p1, t0, t1;
 } share;
 
 static share split_work(const ons_outer *o, int thread, int n_threads)
@@ -108,7 +114,6 @@ static share split_work(const ons_outer *o, int thread, int n_threads)
     int tn = n_panels < n_threads ? (int)n_panels : n_threads, tm = n_threads / tn;
     share s;
 
-    ons_partition(n_tiles, n_threads, thread, &s.pack_from, &s.pack_to);
     ons_partition(n_panels, tn, thread % tn, &s.p0, &s.p1);
     ons_partition(n_tiles, tm, thread / tn < tm ? thread / tn : 0, &s.t0, &s.t1);
     if (thread >= tn * tm)
@@ -116,37 +121,32 @@ static share split_work(const ons_outer *o, int thread, int n_threads)
     return s;
 }
 
-static void run_share(const ons_outer *o, const share *s, float *b, void (*wait)(void))
+static void run_share(const ons_outer *o, const share *s, float *scratch)
 {
-    for (int64_t k = 0; k < o->k; k += ONS_KC_OUTER) {
+    float *b = scratch + a_floats(o->m);
+
+    for (int64_t k = 0; k < o->k && s->p0 < s->p1; k += ONS_KC_OUTER) {
         int64_t kc = o->k - k < ONS_KC_OUTER ? o->k - k : ONS_KC_OUTER;
 
-        for (int64_t t = s->pack_from; t < s->pack_to; t++)
-            pack_a(o, k, kc, t * MR, o->scratch + t * MR * kc);
-        wait();
+        for (int64_t t = s->t0; t < s->t1; t++)
+            pack_a(o, k, kc, t * MR, scratch + t * MR * kc);
         for (int64_t p = s->p0; p < s->p1; p++) {
             o->pack_b(o, k, kc, p * NR, b);
-            run_panel(o, kc, o->scratch, b, p * NR, s->t0, s->t1, k == 0 && !o->add);
+            run_panel(o, kc, scratch, b, p * NR, s->t0, s->t1, k == 0 && !o->add);
         }
-        wait();
     }
-}
-
-static void wait_for_nobody(void)
-{
 }
 
 void ons_outer_run(const ons_outer *o, int thread, int n_threads)
 {
     share s = split_work(o, thread, n_threads);
-    float *b = o->scratch + ons_cpu_align(a_floats(o->m) * 4) / 4 + (int64_t)thread * ONS_KC_OUTER * NR;
 
-    run_share(o, &s, b, ons_cpu_barrier);
+    run_share(o, &s, (float *)o->scratch + (size_t)thread * thread_floats(o->m));
 }
 
 void ons_outer_run_alone(const ons_outer *o)
 {
     share s = split_work(o, 0, 1);
 
-    run_share(o, &s, o->scratch + ons_cpu_align(a_floats(o->m) * 4) / 4, wait_for_nobody);
+    run_share(o, &s, o->scratch);
 }
