@@ -223,7 +223,7 @@ static void multiply_transposed(const sizes *s, const float *a, const float *row
                    .ldb = s->c,
                    .scratch = scratch};
 
-    ons_outer_run_alone(&o);
+    ons_outer_run(&o, 0, 1);
 }
 
 /* With P = e^(scale q k - lse) and delta = sum(do o): dP = do v^T, dS = scale P (dP - delta). */

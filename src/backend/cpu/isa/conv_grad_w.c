@@ -14,38 +14,66 @@ typedef struct dw_job {
     int64_t oh, ow, h, w, c, kw;
 } dw_job;
 
-/* The part of a panel that lies in one tap: `width` channels from `c` at panel column `column`. */
+/* n pixels of `width` channels, `step` floats apart, to rows of a panel. */
+static void copy_pixels(float *dst, const float *src, int64_t step, int64_t n, int64_t width)
+{
+    if (width == NR) {
+        for (int64_t i = 0; i < n; i++, src += step, dst += NR) {
+            v_store(dst, v_load(src));
+            v_store(dst + VW, v_load(src + VW));
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; i++, src += step, dst += NR)
+        for (int64_t c = 0; c < width; c++)
+            dst[c] = src[c];
+}
+
+static void clear_pixels(float *dst, int64_t n, int64_t width)
+{
+    for (int64_t i = 0; i < n; i++, dst += NR)
+        for (int64_t c = 0; c < width; c++)
+            dst[c] = 0;
+}
+
+/* Results [ox, ox + n) of a row whose tap reads columns ox * stride + dx: zeros outside the image. */
+static void pack_run(const dw_job *j, const float *row, int64_t ox, int64_t n, int64_t dx, int64_t width,
+                     float *dst)
+{
+    int64_t stride = j->p->node->attrs.conv.stride;
+    int64_t first = dx < 0 ? (-dx + stride - 1) / stride : 0,
+            last = j->w - dx <= 0 ? 0 : (j->w - dx - 1) / stride + 1;
+
+    first = first < ox ? ox : first > ox + n ? ox + n : first;
+    last = last < first ? first : last > ox + n ? ox + n : last;
+    clear_pixels(dst, first - ox, width);
+    copy_pixels(dst + (first - ox) * NR, row + (first * stride + dx) * j->c, stride * j->c, last - first,
+                width);
+    clear_pixels(dst + (last - ox) * NR, ox + n - last, width);
+}
+
+/* The part of a panel that lies in one tap: `width` channels from `c`. */
 static void pack_segment(const dw_job *j, int64_t k0, int64_t kc, int64_t tap, int64_t c, int64_t width,
                          float *dst)
 {
     const ons_attrs *at = &j->p->node->attrs;
     int64_t oy = k0 / j->ow % j->oh, ox = k0 % j->ow, n = k0 / (j->oh * j->ow);
-    int64_t dy = tap / j->kw - at->conv.pad_top, dx = tap % j->kw - at->conv.pad_left, stride = at->conv.stride;
-    const float *x = (const float *)j->args->in[0] + c;
+    int64_t dy = tap / j->kw - at->conv.pad_top, dx = tap % j->kw - at->conv.pad_left;
 
-    for (int64_t k = 0; k < kc; k++, dst += NR) {
-        int64_t y = oy * stride + dy, col = ox * stride + dx;
+    while (kc > 0) {
+        int64_t run = j->ow - ox < kc ? j->ow - ox : kc, y = oy * at->conv.stride + dy;
 
-        if ((uint64_t)y >= (uint64_t)j->h || (uint64_t)col >= (uint64_t)j->w) {
-            for (int64_t i = 0; i < width; i++)
-                dst[i] = 0;
-        } else {
-            const float *src = x + ((n * j->h + y) * j->w + col) * j->c;
-
-            if (width == NR) {
-                v_store(dst, v_load(src));
-                v_store(dst + VW, v_load(src + VW));
-            } else {
-                for (int64_t i = 0; i < width; i++)
-                    dst[i] = src[i];
-            }
-        }
-        if (++ox == j->ow) {
-            ox = 0;
-            if (++oy == j->oh) {
-                oy = 0;
-                n++;
-            }
+        if ((uint64_t)y >= (uint64_t)j->h)
+            clear_pixels(dst, run, width);
+        else
+            pack_run(j, (const float *)j->args->in[0] + (n * j->h + y) * j->w * j->c + c, ox, run, dx, width,
+                     dst);
+        dst += run * NR;
+        kc -= run;
+        ox = 0;
+        if (++oy == j->oh) {
+            oy = 0;
+            n++;
         }
     }
 }

@@ -56,14 +56,11 @@ typedef struct ons_outer {
     const void *context;
     const float *b; /* for the plain packer */
     int64_t ldb;
-    float *scratch; /* ons_outer_scratch() bytes for all threads */
+    float *scratch; /* ons_outer_scratch() bytes */
 } ons_outer;
 
 size_t ons_outer_scratch(int64_t m, int n_threads);
-/* Called by all threads of a region together (has barriers). */
 void ons_outer_run(const ons_outer *o, int thread, int n_threads);
-/* The same by one thread, inside or outside a region, without barriers. */
-void ons_outer_run_alone(const ons_outer *o);
 void ons_outer_pack_plain(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0, float *dst);
 
 #endif

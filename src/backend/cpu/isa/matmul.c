@@ -100,9 +100,11 @@ static void run_single(void *context, int thread, int n_threads)
 
     if (s->trans_a) {
         run_outer(s, job->args->in[0], job->args->in[1], job->args->out[0], scratch, thread, n_threads);
+        if (!job->bias && !job->residual)
+            return;
+        ons_cpu_barrier();
         ons_partition(s->m, n_threads, thread, &from, &to);
-        if (job->bias || job->residual)
-            add_bias_residual(job, job->args->out[0], from, to);
+        add_bias_residual(job, job->args->out[0], from, to);
         return;
     }
     row_call call = {job->args->in[0], job->args->out[0], s->k, s->n};
@@ -138,7 +140,7 @@ static void run_batch(void *context, int64_t begin, int64_t end, int thread)
                            .ldb = s->trans_b ? s->k : s->n,
                            .scratch = (float *)scratch};
 
-            ons_outer_run_alone(&o);
+            ons_outer_run(&o, 0, 1);
             continue;
         }
         ons_pack_b((float *)scratch, b, s->trans_b ? s->k : s->n, s->k, s->n, s->trans_b, s->alpha, 0,

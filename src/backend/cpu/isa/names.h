@@ -31,7 +31,6 @@
 #define ons_matmul_kernels ISA(ons_matmul_kernels)
 #define ons_outer_pack_plain ISA(ons_outer_pack_plain)
 #define ons_outer_run ISA(ons_outer_run)
-#define ons_outer_run_alone ISA(ons_outer_run_alone)
 #define ons_outer_scratch ISA(ons_outer_scratch)
 #define ons_pack_b ISA(ons_pack_b)
 #define ons_pack_b_floats ISA(ons_pack_b_floats)

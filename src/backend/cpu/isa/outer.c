@@ -48,19 +48,24 @@ static void multiply_edge(int64_t kc, const float *a, const float *b, float *c, 
             c[i * ldc + j] = first ? tile[i * NR + j] : c[i * ldc + j] + tile[i * NR + j];
 }
 
-/* a[k0 .. k0 + kc)[m0 ..] -> [kc][MR], zeros beyond m. */
+/*
+ * a[k0 .. k0 + kc)[m0 ..] -> [kc][MR], zeros beyond m. Whole vectors where a row of A has them: what sticks out
+ * of a row of the tile is overwritten by the next one, and the buffer ends in room for the last.
+ */
 static void pack_a(const ons_outer *o, int64_t k0, int64_t kc, int64_t m0, float *dst)
 {
     const float *src = o->a + k0 * o->lda + m0;
     int64_t rows = o->m - m0 < MR ? o->m - m0 : MR;
 
-    if (rows == MR) {
+    if (VW >= MR && m0 + VW <= o->m) {
+        vf alpha = v_set(o->alpha);
+
         for (int64_t k = 0; k < kc; k++, src += o->lda, dst += MR)
-            for (int i = 0; i < MR; i++)
-                dst[i] = o->alpha * src[i];
+            v_store(dst, alpha * v_load(src));
         return;
     }
-    memset(dst, 0, (size_t)(kc * MR) * 4);
+    if (rows < MR)
+        memset(dst, 0, (size_t)(kc * MR) * 4);
     for (int64_t k = 0; k < kc; k++)
         for (int64_t i = 0; i < rows; i++)
             dst[k * MR + i] = o->alpha * src[k * o->lda + i];
@@ -71,20 +76,15 @@ void ons_outer_pack_plain(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0
     ons_pack_b(dst, o->b + k0 * o->ldb + n0, o->ldb, kc, o->n - n0 < NR ? o->n - n0 : NR, false, 1.f, 0, 1);
 }
 
+/* Floats of one thread: its slice of A^T, then one panel of B. */
 static size_t a_floats(int64_t m)
 {
-    return (size_t)(ons_cpu_round_up(m, MR) * ONS_KC_OUTER);
-}
-
-/* Each thread packs for itself: a barrier per block of k costs more than packing the narrow operand twice. */
-static size_t thread_floats(int64_t m)
-{
-    return ons_cpu_align((a_floats(m) + ONS_KC_OUTER * NR) * 4) / 4;
+    return ons_cpu_align(((size_t)(ons_cpu_round_up(m, MR) * ONS_KC_OUTER) + VW) * 4) / 4;
 }
 
 size_t ons_outer_scratch(int64_t m, int n_threads)
 {
-    return (size_t)n_threads * thread_floats(m) * 4;
+    return (size_t)n_threads * (a_floats(m) + ONS_KC_OUTER * NR) * 4;
 }
 
 static void run_panel(const ons_outer *o, int64_t kc, const float *a, const float *b, int64_t n0, int64_t from,
@@ -97,56 +97,55 @@ static void run_panel(const ons_outer *o, int64_t kc, const float *a, const floa
         float *c = o->c + t * MR * o->ldc + n0;
 
         if (rows == MR && cols == NR)
-            multiply_outer(kc, a + t * MR * kc, b, c, o->ldc, first);
+            multiply_outer(kc, a + (t - from) * MR * kc, b, c, o->ldc, first);
         else
-            multiply_edge(kc, a + t * MR * kc, b, c, o->ldc, first, rows, cols);
+            multiply_edge(kc, a + (t - from) * MR * kc, b, c, o->ldc, first, rows, cols);
     }
 }
 
-/* Who does what: panels and tiles of C. */
-typedef struct share {
-    int64_t p0, p1, t0, t1;
-} share;
-
-static share split_work(const ons_outer *o, int thread, int n_threads)
+/*
+ * Threads as a grid over tiles and panels. Each packs what it needs by itself, so the split is the one that
+ * packs least; a tile costs about twice a panel's share, because a vector of A fills one row of it. No thread
+ * waits for another: barriers per slice cost a time slice each on a busy machine.
+ */
+static int split_threads(int64_t n_tiles, int64_t n_panels, int n_threads)
 {
-    int64_t n_tiles = (o->m + MR - 1) / MR, n_panels = (o->n + NR - 1) / NR;
-    int tn = n_panels < n_threads ? (int)n_panels : n_threads, tm = n_threads / tn;
-    share s;
+    int best = 1;
+    double least = 1e300;
 
-    ons_partition(n_panels, tn, thread % tn, &s.p0, &s.p1);
-    ons_partition(n_tiles, tm, thread / tn < tm ? thread / tn : 0, &s.t0, &s.t1);
-    if (thread >= tn * tm)
-        s.p0 = s.p1 = 0;
-    return s;
-}
+    for (int tm = 1; tm <= n_threads; tm++) {
+        int tn = n_threads / tm;
+        double tiles = (double)((n_tiles + tm - 1) / tm), panels = (double)((n_panels + tn - 1) / tn);
+        double cost = 6 * tiles * panels + 2 * tiles + 3 * panels;
 
-static void run_share(const ons_outer *o, const share *s, float *scratch)
-{
-    float *b = scratch + a_floats(o->m);
-
-    for (int64_t k = 0; k < o->k && s->p0 < s->p1; k += ONS_KC_OUTER) {
-        int64_t kc = o->k - k < ONS_KC_OUTER ? o->k - k : ONS_KC_OUTER;
-
-        for (int64_t t = s->t0; t < s->t1; t++)
-            pack_a(o, k, kc, t * MR, scratch + t * MR * kc);
-        for (int64_t p = s->p0; p < s->p1; p++) {
-            o->pack_b(o, k, kc, p * NR, b);
-            run_panel(o, kc, scratch, b, p * NR, s->t0, s->t1, k == 0 && !o->add);
+        if (cost < least) {
+            least = cost;
+            best = tm;
         }
     }
+    return best;
 }
 
 void ons_outer_run(const ons_outer *o, int thread, int n_threads)
 {
-    share s = split_work(o, thread, n_threads);
+    int64_t n_tiles = (o->m + MR - 1) / MR, n_panels = (o->n + NR - 1) / NR, p0, p1, t0, t1;
+    int tm = split_threads(n_tiles, n_panels, n_threads), tn = n_threads / tm;
+    float *a = o->scratch + (a_floats(o->m) + ONS_KC_OUTER * NR) * (size_t)thread, *b = a + a_floats(o->m);
 
-    run_share(o, &s, (float *)o->scratch + (size_t)thread * thread_floats(o->m));
-}
+    if (thread >= tm * tn)
+        return;
+    ons_partition(n_tiles, tm, thread % tm, &t0, &t1);
+    ons_partition(n_panels, tn, thread / tm, &p0, &p1);
+    if (t0 >= t1 || p0 >= p1)
+        return;
+    for (int64_t k = 0; k < o->k; k += ONS_KC_OUTER) {
+        int64_t kc = o->k - k < ONS_KC_OUTER ? o->k - k : ONS_KC_OUTER;
 
-void ons_outer_run_alone(const ons_outer *o)
-{
-    share s = split_work(o, 0, 1);
-
-    run_share(o, &s, o->scratch);
+        for (int64_t t = t0; t < t1; t++)
+            pack_a(o, k, kc, t * MR, a + (t - t0) * MR * kc);
+        for (int64_t p = p0; p < p1; p++) {
+            o->pack_b(o, k, kc, p * NR, b);
+            run_panel(o, kc, a, b, p * NR, t0, t1, k == 0 && !o->add);
+        }
+    }
 }

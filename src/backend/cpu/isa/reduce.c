@@ -103,20 +103,23 @@ static float sum_row(const float *x, int64_t n)
     return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
-/* Rows into single sums: blocks in f32, their sum in double. */
+/* A long row: blocks in f32, their sum in double. */
+static float sum_blocks(const float *x, int64_t n)
+{
+    double s = 0;
+
+    for (int64_t i = 0; i < n; i += 4096)
+        s += sum_row(x + i, n - i < 4096 ? n - i : 4096);
+    return (float)s;
+}
+
 static void sum_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     const sum_job *j = context;
 
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        const float *x = j->x + i * j->rows;
-        double s = 0;
-
-        for (int64_t r = 0; r < j->rows; r += 4096)
-            s += sum_row(x + r, j->rows - r < 4096 ? j->rows - r : 4096);
-        j->y[i] = (float)s;
-    }
+    for (int64_t i = begin; i < end; i++)
+        j->y[i] = sum_blocks(j->x + i * j->rows, j->rows);
 }
 
 /* Few outer groups and many rows: PARTS chunks of rows by different threads, then their sums in order. */
@@ -131,6 +134,10 @@ static void sum_part(void *context, int64_t begin, int64_t end, int thread)
         int64_t r0, r1;
 
         ons_partition(j->rows, PARTS, (int)(i % PARTS), &r0, &r1);
+        if (j->cols == 1) {
+            j->partial[i] = sum_blocks(j->x + i / PARTS * j->rows + r0, r1 - r0);
+            continue;
+        }
         ons_column_sum(j->x + (i / PARTS * j->rows + r0) * j->cols, r1 - r0, j->cols, 0, j->cols,
                        j->partial + i * j->cols);
     }
