@@ -4,6 +4,7 @@
  * two contiguous rows; 512 dimensions take well under a second. Rejected: Jacobi rotations (shorter, but ten
  * times slower at that size) and LAPACK (one more dependency).
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -118,17 +119,25 @@ static void ql_step(double *d, double *e, double *z, int n, int l, int m)
     e[m] = 0;
 }
 
+/*
+ * An element counts as zero beside its neighbours on the diagonal, or beside the whole matrix: the zeros of a
+ * rank-deficient one are rounding noise among themselves and would be chased for ever.
+ */
 static onestep_status diagonalise(double *d, double *e, double *z, int n)
 {
+    double largest = 0;
+
     for (int l = 0; l < n; l++)
         if (!isfinite(d[l]) || !isfinite(e[l]))
             return ons_fail(ONESTEP_INTERNAL, "a %d x %d matrix with non-finite numbers has no eigenvalues", n,
                             n);
+    for (int l = 0; l < n; l++)
+        largest = fmax(largest, fabs(d[l]) + fabs(e[l]));
     for (int l = 0; l < n; l++) {
         for (int sweep = 0;; sweep++) {
             int m = l;
 
-            while (m < n - 1 && fabs(e[m]) > 1e-16 * (fabs(d[m]) + fabs(d[m + 1])))
+            while (m < n - 1 && fabs(e[m]) > DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1])) + 1e-20 * largest)
                 m++;
             if (m == l)
                 break;

@@ -110,6 +110,35 @@ static void eigenvalues_of_small_and_degenerate_matrices(void **state)
     assert_int_equal(ons_eigen_symmetric(bad, 2, values, v), ONESTEP_INTERNAL);
 }
 
+/* Covariances of few pictures: almost all eigenvalues are 0, over many orders of magnitude of rounding noise.
+ */
+static void eigenvalues_of_rank_deficient_matrices(void **state)
+{
+    enum { N = 93, RANK = 3, TRIES = 40 };
+    static double x[N * N];
+    static float v[RANK * N];
+    double values[N];
+
+    (void)state;
+    for (int try = 0; try < TRIES; try++) {
+        double trace = 0, sum = 0;
+
+        memset(x, 0, sizeof x);
+        ons_randn((uint64_t)try, 0, 0, v, RANK * N);
+        for (int r = 0; r < RANK; r++)
+            for (int i = 0; i < N; i++)
+                for (int j = 0; j < N; j++)
+                    x[i * N + j] += pow(10, -5 * r * (try % 4)) * v[r * N + i] * v[r * N + j];
+        assert_int_equal(ons_eigen_symmetric(x, N, values, NULL), ONESTEP_OK);
+        for (int i = 0; i < N; i++) {
+            trace += x[i * N + i];
+            sum += values[i];
+            assert_true(i >= N - RANK || fabs(values[i]) < 1e-12 * values[N - 1]);
+        }
+        assert_near(sum, trace, 1e-12);
+    }
+}
+
 static void moments_do_not_depend_on_pieces(void **state)
 {
     ons_moments whole, pieces;
@@ -345,6 +374,7 @@ int main(void)
         cmocka_unit_test(eigenvalues_agree_with_numpy),
         cmocka_unit_test(eigenvalues_of_known_matrix),
         cmocka_unit_test(eigenvalues_of_small_and_degenerate_matrices),
+        cmocka_unit_test(eigenvalues_of_rank_deficient_matrices),
         cmocka_unit_test(moments_do_not_depend_on_pieces),
         cmocka_unit_test(frechet_agrees_with_numpy),
         cmocka_unit_test(frechet_of_known_gaussians),
