@@ -137,7 +137,7 @@ static onestep_status diagonalise(double *d, double *e, double *z, int n)
         for (int sweep = 0;; sweep++) {
             int m = l;
 
-            while (m < n - 1 && fabs(e[m]) > DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1])) + 1e-20 * largest)
+            while (m < n - 1 && fabs(e[m]) > DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1])) + 1e-18 * largest)
                 m++;
             if (m == l)
                 break;
