@@ -1,4 +1,4 @@
-/* Pictures in and out of the data layer: PNG and JPEG decoding, fitting to a square, writing PNG. */
+/* Pictures in and out of the data layer: glyphs with transparency, fitting to a square, writing PNG. */
 #ifndef ONS_DATA_PICTURE_H
 #define ONS_DATA_PICTURE_H
 
@@ -9,10 +9,6 @@ typedef struct ons_rgba {
     uint8_t *pixels; /* [height, width, 4], alpha not multiplied in; owned */
 } ons_rgba;
 
-/* PNG or JPEG, told apart by content. `name` stands in messages. BAD_FILE, NO_MEMORY. */
-onestep_status ons_rgba_decode(const void *bytes, size_t size, const char *name, ons_rgba *out) ONESTEP_CHECK;
-onestep_status ons_rgba_decode_jpeg(const void *bytes, size_t size, const char *name,
-                                    ons_rgba *out) ONESTEP_CHECK;
 void ons_rgba_fini(ons_rgba *p); /* accepts a zeroed struct */
 
 typedef enum ons_fit {
