@@ -1,0 +1,242 @@
+/*
+ * The whole loop through the command line on a made-up data set: train, pairs, distill, generate; a kill in the
+ * middle of training and of distilling, continued to the same bytes; and what goes wrong, with its message.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "distill/pairs.h"
+#include "pipeline/picture.h"
+#include "program.h"
+
+enum { SIDE = 32, N_COLOURS = 4, N_SHAPES = 4 };
+
+static char *folder;
+static char recipe[512];
+
+/* Four shapes in four colours on white. */
+static void draw(uint8_t *rgb, int colour, int shape)
+{
+    static const uint8_t colours[N_COLOURS][3] = {{220, 30, 30}, {30, 160, 40}, {40, 60, 220}, {230, 190, 20}};
+
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            int dx = x - SIDE / 2, dy = y - SIDE / 2;
+            int inside[N_SHAPES] = {abs(dx) < 10 && abs(dy) < 10, dx * dx + dy * dy < 110, abs(dx) < 4,
+                                    abs(dy) < 4};
+
+            for (int c = 0; c < 3; c++)
+                rgb[(y * SIDE + x) * 3 + c] = inside[shape] ? colours[colour][c] : 255;
+        }
+}
+
+static void write_data(const char *data)
+{
+    static const char *const colours[] = {"red", "green", "blue", "yellow"}, *const shapes[] = {"square",
+                                                                                                "disc", "post",
+                                                                                                "beam"};
+    uint8_t rgb[SIDE * SIDE * 3];
+
+    assert_int_equal(ons_make_dirs(data), ONESTEP_OK);
+    for (int c = 0; c < N_COLOURS; c++)
+        for (int s = 0; s < N_SHAPES; s++) {
+            char *png = ons_format("%s/%d%d.png", data, c, s), *txt = ons_format("%s/%d%d.txt", data, c, s);
+            char *text = ons_format("%s %s\n%s\n", colours[c], shapes[s], colours[c]);
+
+            draw(rgb, c, s);
+            assert_int_equal(ons_picture_write(png, rgb, SIDE, SIDE, NULL, 0), ONESTEP_OK);
+            assert_int_equal(ons_write_file(txt, text, strlen(text)), ONESTEP_OK);
+            ons_free(png);
+            ons_free(txt);
+            ons_free(text);
+        }
+}
+
+static int prepare(void **state)
+{
+    (void)state;
+    folder = make_folder();
+    write_data(in_folder(folder, "data"));
+    snprintf(recipe, sizeof recipe, "%s/recipes/tiny.json", getenv("ONESTEP_SOURCE_ROOT"));
+    return 0;
+}
+
+static int clean_up(void **state)
+{
+    (void)state;
+    remove_folder(folder);
+    return 0;
+}
+
+#define TRAIN                                                                                                  \
+    "train", "--recipe", recipe, "--data", in_folder(folder, "data"), "-t", "2", "--type", "f32", "--set",     \
+        "vae.iterations=6,vae.batch_size=4,train.iterations=12,train.batch_size=4,every.checkpoint=4,every."   \
+        "log=4,every.sample=100"
+#define DISTILL                                                                                                \
+    "distill", "--recipe", recipe, "--data", in_folder(folder, "data"), "-t", "2", "--type", "f32", "-m",      \
+        in_folder(folder, "teacher"), "--pairs", in_folder(folder, "pairs"), "--perceptual",                   \
+        in_folder(folder, "perceptual"), "--set",                                                              \
+        "distill.iterations=12,distill.warmup_iterations=6,distill.batch_size=2,distill.pair_batch_size=2,"    \
+        "every.checkpoint=4,every.log=4,every.sample=100,every.health=6,perceptual.iterations=4,perceptual."   \
+        "batch_size=4"
+
+static void the_loop_runs(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    run_program(&r, TRAIN, "-o", in_folder(folder, "teacher"), NULL);
+    expect(&r, 0, "seed");
+    run_program(&r, "pairs", "--recipe", recipe, "--data", in_folder(folder, "data"), "-m",
+                in_folder(folder, "teacher"), "--count", "12", "--steps", "3", "-o", in_folder(folder, "pairs"),
+                "-t", "2", NULL);
+    expect(&r, 0, "");
+    run_program(&r, DISTILL, "-o", in_folder(folder, "student"), NULL);
+    expect(&r, 0, "");
+    run_program(&r, "generate", "-m", in_folder(folder, "student"), "-p", "red square", "-s", "5", "-o",
+                in_folder(folder, "picture.png"), NULL);
+    expect(&r, 0, "1 evaluation");
+    assert_true(ons_path_exists(in_folder(folder, "student/training/log.jsonl")));
+    free_run(&r);
+}
+
+/* Starts a command, waits for its checkpoint and kills it without warning. */
+static void kill_at_checkpoint(const char *checkpoint, const char *const argv[])
+{
+    pid_t pid = fork();
+    int status;
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(126);
+        execv(getenv("ONESTEP_PROGRAM"), (char *const *)argv);
+        _exit(127);
+    }
+    while (!ons_path_exists(checkpoint) && waitpid(pid, &status, WNOHANG) == 0)
+        usleep(2000);
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    assert_true(ons_path_exists(checkpoint));
+}
+
+static void assert_same_file(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = read_file(a, &n), *y = read_file(b, &m);
+
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+static void a_killed_training_continues_to_the_same_bytes(void **state)
+{
+    const char *const argv[] = {"onestep", TRAIN, "-o", in_folder(folder, "killed"), NULL};
+    char checkpoint[512];
+    program_run r = {0};
+
+    (void)state;
+    snprintf(checkpoint, sizeof checkpoint, "%s/killed/training/teacher.safetensors", folder);
+    kill_at_checkpoint(checkpoint, argv);
+    run_program(&r, TRAIN, "-o", in_folder(folder, "killed"), "--resume", NULL);
+    expect(&r, 0, "");
+    free_run(&r);
+    assert_same_file(in_folder(folder, "killed/unet/diffusion_pytorch_model.safetensors"),
+                     in_folder(folder, "teacher/unet/diffusion_pytorch_model.safetensors"));
+    assert_same_file(in_folder(folder, "killed/text_encoder/model.safetensors"),
+                     in_folder(folder, "teacher/text_encoder/model.safetensors"));
+}
+
+static void a_killed_distillation_continues_to_the_same_bytes(void **state)
+{
+    const char *const argv[] = {"onestep", DISTILL, "-o", in_folder(folder, "again"), NULL};
+    char checkpoint[512];
+    program_run r = {0};
+
+    (void)state;
+    snprintf(checkpoint, sizeof checkpoint, "%s/again/training/distill.safetensors", folder);
+    kill_at_checkpoint(checkpoint, argv);
+    run_program(&r, DISTILL, "-o", in_folder(folder, "again"), "--resume", NULL);
+    expect(&r, 0, "");
+    free_run(&r);
+    assert_same_file(in_folder(folder, "again/unet/diffusion_pytorch_model.safetensors"),
+                     in_folder(folder, "student/unet/diffusion_pytorch_model.safetensors"));
+}
+
+/* Pairs are a function of seed and index: extended in two goes and made in one, the shards are the same. */
+static void pairs_extend_to_the_same_latents(void **state)
+{
+    program_run r = {0};
+    ons_pairs whole, grown;
+
+    (void)state;
+    for (int count = 5; count <= 12; count += 7) {
+        char text[8];
+
+        snprintf(text, sizeof text, "%d", count);
+        run_program(&r, "pairs", "--recipe", recipe, "--data", in_folder(folder, "data"), "-m",
+                    in_folder(folder, "teacher"), "--count", text, "--steps", "3", "-o",
+                    in_folder(folder, "grown"), "-t", "2", NULL);
+        expect(&r, 0, "");
+    }
+    assert_int_equal(ons_pairs_open(in_folder(folder, "pairs"), &whole), ONESTEP_OK);
+    assert_int_equal(ons_pairs_open(in_folder(folder, "grown"), &grown), ONESTEP_OK);
+    assert_int_equal(grown.n, 12);
+    assert_memory_equal(grown.latents, whole.latents,
+                        12 * (size_t)(whole.h * whole.w * whole.c) * sizeof(float));
+    assert_memory_equal(grown.ids, whole.ids, 12 * (size_t)whole.context * sizeof(int32_t));
+    ons_pairs_close(&whole);
+    ons_pairs_close(&grown);
+    run_program(&r, "pairs", "--recipe", recipe, "--data", in_folder(folder, "data"), "-m",
+                in_folder(folder, "teacher"), "--count", "12", "--steps", "4", "-o", in_folder(folder, "grown"),
+                "-t", "2", NULL);
+    expect(&r, 2, "steps");
+    free_run(&r);
+}
+
+static void mistakes_end_in_one_message(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    run_program(&r, "train", "--data", in_folder(folder, "data"), "-o", in_folder(folder, "x"), "--set",
+                "train.speed=9", NULL);
+    expect(&r, 2, "train.speed");
+    run_program(&r, "train", "--recipe", in_folder(folder, "none.json"), "--data", in_folder(folder, "data"),
+                "-o", in_folder(folder, "x"), NULL);
+    expect(&r, 1, "none.json");
+    run_program(&r, "distill", "--recipe", recipe, "--data", in_folder(folder, "data"), "-m",
+                in_folder(folder, "teacher"), "-o", in_folder(folder, "x"), NULL);
+    expect(&r, 2, "pairs");
+    run_program(&r, "distill", "--recipe", recipe, "--data", in_folder(folder, "data"), "-m",
+                in_folder(folder, "teacher"), "--method", "magic", "-o", in_folder(folder, "x"), NULL);
+    expect(&r, 2, "magic");
+    free_run(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_loop_runs),
+        cmocka_unit_test(a_killed_training_continues_to_the_same_bytes),
+        cmocka_unit_test(a_killed_distillation_continues_to_the_same_bytes),
+        cmocka_unit_test(pairs_extend_to_the_same_latents),
+        cmocka_unit_test(mistakes_end_in_one_message),
+    };
+
+    return cmocka_run_group_tests(tests, prepare, clean_up);
+}
