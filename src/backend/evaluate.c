@@ -3,15 +3,17 @@
 
 #include "base/memory.h"
 
-onestep_status ons_evaluate_node(const ons_backend *backend, const ons_node *n, const void *const *in, void *const *out)
+onestep_status ons_evaluate_node(const ons_backend *backend, const ons_node *n, const void *const *in,
+                                 void *const *out)
 {
     const ons_kernel *k = backend->kernels(n->op);
-    ons_prep prep = { .node = n, .n_threads = 1 };
-    ons_args args = { .in = in, .out = out };
+    ons_prep prep = {.node = n, .n_threads = 1};
+    ons_args args = {.in = in, .out = out};
     onestep_status st = ONESTEP_OK;
 
     if (!k)
-        return ons_fail(ONESTEP_UNSUPPORTED, "backend %s has no kernel for %s", backend->name, ons_op_name(n->op));
+        return ons_fail(ONESTEP_UNSUPPORTED, "backend %s has no kernel for %s", backend->name,
+                        ons_op_name(n->op));
     if (k->prepare && (st = k->prepare(&prep)) != ONESTEP_OK)
         return st;
     args.scratch = ons_calloc_aligned(prep.scratch_bytes + 64);

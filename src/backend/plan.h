@@ -14,13 +14,15 @@ typedef enum ons_place {
 
 /* Where a value lives. Views and in-place results share their root's buffer. */
 typedef struct ons_buffer {
-    int root;          /* value id whose buffer this is */
-    ons_place place;   /* of a root */
+    int root;        /* value id whose buffer this is */
+    ons_place place; /* of a root */
     size_t bytes, offset;
-    int first, last;   /* steps between which the contents matter; a root covers its aliases */
-    bool pinned;       /* may not be written in place (input, hoisted, output under a name) */
+    int first, last; /* steps between which the contents matter; a root covers its aliases */
+    bool pinned;     /* may not be written in place (leaf, output under a name) */
+    bool leaf;       /* input, parameter or constant */
+    bool hoisted;    /* computed by a hoisted step */
     void *ptr;
-    void *copy;        /* f64 shadow of a parameter or constant; owned */
+    void *copy; /* f64 shadow of a parameter or constant; owned */
 } ons_buffer;
 
 typedef struct ons_step {
@@ -31,9 +33,10 @@ typedef struct ons_step {
     const void **in;
     void *out[ONS_MAX_OUTPUTS];
     bool hoisted;
-    char *refusals;    /* which kernels were passed over, and why; NULL: none */
-    double seconds;    /* profile */
+    char *refusals; /* which kernels were passed over, and why; NULL: none */
+    double seconds; /* profile */
     long runs;
+    double start_s, end_s; /* of the last run, for the trace; end 0: it did not run */
 } ons_step;
 
 typedef struct ons_binding {
@@ -47,8 +50,9 @@ struct ons_plan {
     const ons_backend *backend;
     ons_plan_options options;
     char *label;
-    ons_buffer *buffers; /* [n_values] by value id */
-    int n_values;
+    ons_buffer
+        *buffers; /* [n_values] by value id, then [n_outputs]: copies of outputs that are views of leaves */
+    int n_values, n_buffers;
     ons_step *steps;
     int n_steps;
     size_t arena_bytes, scratch_bytes;
@@ -57,11 +61,12 @@ struct ons_plan {
     int n_bindings;
     uint64_t versions[ONS_MAX_PARAM_SETS]; /* of the weight sets at the last run */
     ons_params *seen[ONS_MAX_PARAM_SETS];
-    bool rebound; /* a slot got another set: kernels look up their packed copies again */
+    unsigned used_slots, hoist_slots; /* bits: slots with a parameter; those that hoisted steps depend on */
+    unsigned rebound;                 /* bits: slots that got another set since their kernels were prepared */
     bool hoisted_valid, cancellable, profile;
     bool check_nan, compare, poison;
     char *trace_path;
-    bool trace_begun;
+    int trace_id; /* the plan's row in the trace */
 };
 
 size_t ons_plan_value_bytes(const ons_plan *p, const ons_value *v);
@@ -73,14 +78,35 @@ onestep_status ons_plan_layout(ons_plan *p) ONESTEP_CHECK;
 /* Offsets alone, again after buffers have moved to the caller's memory. */
 onestep_status ons_plan_place(ons_plan *p) ONESTEP_CHECK;
 
-/* plan_debug.c */
+/* plan_prepare.c */
+onestep_status ons_plan_choose_kernel(ons_plan *p, ons_step *s) ONESTEP_CHECK;
+/* Weight sets that are bound are allocated and fit the graph's parameters; a slot may still be empty. */
+onestep_status ons_plan_check_params(const ons_plan *p) ONESTEP_CHECK;
+/* Prepares the kernels that read a rebound slot again, since packed copies hang on the weight sets. */
+onestep_status ons_plan_prepare_again(ons_plan *p) ONESTEP_CHECK;
+
+/* plan_bind.c */
+const ons_value *ons_plan_find_output(const ons_plan *p, const char *name, int *index);
+onestep_status
+ons_plan_settle_bindings(ons_plan *p) ONESTEP_CHECK; /* who owns which memory; before the arena is made */
+void ons_plan_copy_results(const ons_plan *p);       /* after a run */
+void *ons_plan_address(const ons_plan *p, const ons_value *v); /* NULL: nobody needs it */
+ons_dtype ons_plan_stored_type(const ons_plan *p, const ons_value *v);
+
+/* plan_debug.c; want: the reference's results, made before the step runs, since that may overwrite its operands
+ */
 onestep_status ons_plan_check_finite(const ons_plan *p, const ons_step *s) ONESTEP_CHECK;
-onestep_status ons_plan_compare_step(const ons_plan *p, const ons_step *s) ONESTEP_CHECK;
-void ons_plan_poison(ons_plan *p);
-onestep_status ons_plan_check_red_zones(const ons_plan *p) ONESTEP_CHECK;
+onestep_status ons_plan_compare_begin(const ons_plan *p, const ons_step *s, void **want) ONESTEP_CHECK;
+onestep_status ons_plan_compare_end(const ons_plan *p, const ons_step *s, void **want) ONESTEP_CHECK;
+
+/* plan_poison.c */
+void ons_plan_poison_arena(ons_plan *p);
+void ons_plan_poison_before(const ons_plan *p, const ons_step *s);
+onestep_status ons_plan_poison_after(const ons_plan *p, const ons_step *s) ONESTEP_CHECK;
 enum { ONS_RED_ZONE = 64 };
 
 /* plan_trace.c */
-void ons_plan_trace_step(ons_plan *p, const ons_step *s, double start_s, double end_s);
+int ons_plan_trace_id(void);
+void ons_plan_trace_run(const ons_plan *p);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Making a plan: the graph is optimised, every operator gets the first kernel of its list that takes it, prepared kernels book their
- * scratch, and memory is laid out. Nothing large is allocated here.
+ * Making a plan: the graph is optimised, every operator gets the first kernel of its list that takes it,
+ * prepared kernels book their scratch, and memory is laid out. Nothing large is allocated here.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +38,7 @@ static onestep_status read_switches(ons_plan *p)
 {
     const char *trace = getenv("ONESTEP_TRACE");
 
+    p->trace_id = ons_plan_trace_id();
     p->check_nan = switched_on("ONESTEP_CHECK_NAN");
     p->compare = switched_on("ONESTEP_COMPARE");
     p->poison = switched_on("ONESTEP_POISON");
@@ -47,105 +48,95 @@ static onestep_status read_switches(ons_plan *p)
 }
 
 /* Depends on frozen weights and constants alone: computed once, and again when those weights change. */
-static bool is_constant(const ons_plan *p, const ons_node *n, const bool *constant)
+static bool is_fixed(const ons_node *n, const bool *fixed)
 {
-    (void)p;
-    if (n->op == ONS_OP_CONSTANT)
-        return true;
-    if (n->op == ONS_OP_PARAM)
-        return !n->attrs.param.trainable;
     if (n->op == ONS_OP_INPUT)
         return false;
+    if (n->op == ONS_OP_PARAM)
+        return !n->attrs.param.trainable;
     for (int i = 0; i < n->n_in; i++)
-        if (!constant[n->in[i]->id])
+        if (!fixed[n->in[i]->id])
             return false;
     return true;
 }
 
-static void note_refusal(ons_step *s, const ons_kernel *k, const char *why)
+/* Slots of the weights that a node depends on. */
+static unsigned find_slots(const ons_node *n, const unsigned *slots)
 {
-    char *longer = ons_format("%s%s%s: %s", s->refusals ? s->refusals : "", s->refusals ? "; " : "", k->name, why);
+    unsigned bits = n->op == ONS_OP_PARAM ? 1u << n->attrs.param.slot : 0;
 
-    if (longer) {
-        ons_free(s->refusals);
-        s->refusals = longer;
-    }
+    for (int i = 0; i < n->n_in; i++)
+        bits |= slots[n->in[i]->id];
+    return bits;
 }
 
-static onestep_status choose_kernel(ons_plan *p, ons_step *s)
+static onestep_status add_step(ons_plan *p, const ons_node *n, bool hoisted)
 {
-    const ons_kernel *k = p->backend->kernels(s->node->op);
+    ons_step *s = &p->steps[p->n_steps++];
+    onestep_status st;
 
-    for (; k && k->name; k++) {
-        const char *why = k->refuse ? k->refuse(s->node) : NULL;
-
-        if (why) {
-            note_refusal(s, k, why);
-            continue;
-        }
-        s->kernel = k;
-        s->prep = (ons_prep){ .node = s->node, .n_threads = p->options.n_threads, .params = p->options.params,
-                              .n_params = ONS_MAX_PARAM_SETS };
-        return k->prepare ? k->prepare(&s->prep) : ONESTEP_OK;
-    }
-    return ons_fail(ONESTEP_UNSUPPORTED, "%s: backend %s has no kernel for operator %s (%s)", s->node->layer ? s->node->layer : "",
-                    p->backend->name, ons_op_name(s->node->op), s->refusals ? s->refusals : "empty list");
+    s->node = n;
+    s->hoisted = hoisted;
+    s->in = ons_calloc((size_t)n->n_in + 1, sizeof *s->in);
+    if (!s->in)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan");
+    st = ons_plan_choose_kernel(p, s);
+    if (st == ONESTEP_OK && s->prep.scratch_bytes > p->scratch_bytes)
+        p->scratch_bytes = s->prep.scratch_bytes;
+    return st;
 }
 
 static onestep_status create_steps(ons_plan *p)
 {
     int n = ons_graph_n_nodes(p->graph);
-    bool *constant = ons_calloc((size_t)p->n_values + 1, sizeof *constant);
-    bool hoist = !(p->options.passes_off & ONS_PASS_HOIST);
+    bool *fixed = ons_calloc((size_t)p->n_values + 1, sizeof *fixed),
+         hoist = !(p->options.passes_off & ONS_PASS_HOIST);
+    unsigned *slots = ons_calloc((size_t)p->n_values + 1, sizeof *slots);
     onestep_status st = ONESTEP_OK;
 
     p->steps = ons_calloc((size_t)n + 1, sizeof *p->steps);
-    if (!constant || !p->steps) {
-        ons_free(constant);
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan of %d operators", n);
-    }
+    if (!fixed || !slots || !p->steps)
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan of %d operators", n);
     for (int i = 0; i < n && st == ONESTEP_OK; i++) {
         const ons_node *node = ons_graph_node(p->graph, i);
-        ons_step *s = &p->steps[p->n_steps];
-        bool fixed = is_constant(p, node, constant);
+        bool hoisted = hoist && is_fixed(node, fixed);
 
-        for (int k = 0; k < node->n_out; k++)
-            if (node->out[k])
-                constant[node->out[k]->id] = fixed;
+        for (int k = 0; k < node->n_out; k++) {
+            fixed[node->out[k]->id] = hoisted;
+            slots[node->out[k]->id] = find_slots(node, slots);
+        }
         if (is_leaf(node->op) || ons_is_view(node->op))
             continue;
-        s->node = node;
-        s->hoisted = hoist && fixed;
-        s->in = ons_calloc((size_t)node->n_in + 1, sizeof *s->in);
-        p->n_steps++;
-        st = s->in ? choose_kernel(p, s) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan");
-        if (st == ONESTEP_OK && s->prep.scratch_bytes > p->scratch_bytes)
-            p->scratch_bytes = s->prep.scratch_bytes;
+        if (hoisted)
+            p->hoist_slots |= slots[node->out[0]->id];
+        st = add_step(p, node, hoisted);
     }
-    ons_free(constant);
+    ons_free(fixed);
+    ons_free(slots);
     return st;
 }
 
 static onestep_status create_buffers(ons_plan *p)
 {
     p->n_values = ons_graph_n_values(p->graph);
-    p->buffers = ons_calloc((size_t)p->n_values + 1, sizeof *p->buffers);
-    return p->buffers ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan of %d values", p->n_values);
+    p->n_buffers = p->n_values + ons_graph_n_outputs(p->graph);
+    p->buffers = ons_calloc((size_t)p->n_buffers + 1, sizeof *p->buffers);
+    return p->buffers ? ONESTEP_OK
+                      : ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan of %d values", p->n_values);
 }
 
-static onestep_status check_params(const ons_plan *p)
+/* Which slots the graph's parameters live in. */
+static onestep_status find_used_slots(ons_plan *p)
 {
     for (int i = 0; i < ons_graph_n_nodes(p->graph); i++) {
         const ons_node *n = ons_graph_node(p->graph, i);
 
-        if (n->op == ONS_OP_PARAM && (n->attrs.param.slot >= ONS_MAX_PARAM_SETS || !p->options.params[n->attrs.param.slot]))
-            return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: the plan has no weight set in slot %d", n->name, n->attrs.param.slot);
-        if (n->op == ONS_OP_PARAM) {
-            onestep_status st = ons_params_allocate(p->options.params[n->attrs.param.slot]);
-
-            if (st != ONESTEP_OK)
-                return st;
-        }
+        if (n->op != ONS_OP_PARAM)
+            continue;
+        if (n->attrs.param.slot < 0 || n->attrs.param.slot >= ONS_MAX_PARAM_SETS)
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: weight slot %d; a plan has slots 0 to %d", n->name,
+                            n->attrs.param.slot, ONS_MAX_PARAM_SETS - 1);
+        p->used_slots |= 1u << n->attrs.param.slot;
     }
     return ONESTEP_OK;
 }
@@ -175,8 +166,10 @@ onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, o
     ons_evaluator_register();
     ONS_TRY(read_switches(p));
     ONS_TRY(ons_graph_finish(p->graph));
-    ONS_TRY(ons_graph_optimise(p->graph, p->options.passes_off, options->precision == ONS_BF16 ? ONS_BF16 : ONS_F32));
-    ONS_TRY(check_params(p));
+    ONS_TRY(ons_graph_optimise(p->graph, p->options.passes_off,
+                               options->precision == ONS_BF16 ? ONS_BF16 : ONS_F32));
+    ONS_TRY(find_used_slots(p));
+    ONS_TRY(ons_plan_check_params(p));
     ONS_TRY(create_buffers(p));
     ONS_TRY(create_steps(p));
     ONS_TRY(ons_plan_layout(p));

@@ -22,8 +22,8 @@ static void print_step(const ons_plan *p, const ons_step *s, FILE *f)
     char shape[96];
 
     fprintf(f, "%-18s %-44s %-20s %-4s %s%s%s", ons_op_name(s->node->op), s->node->layer ? s->node->layer : "",
-            ons_shape_text(&v->shape, shape), ons_dtype_name(v->dtype), s->kernel->name, s->prep.detail ? " " : "",
-            s->prep.detail ? s->prep.detail : "");
+            ons_shape_text(&v->shape, shape), ons_dtype_name(v->dtype), s->kernel->name,
+            s->prep.detail ? " " : "", s->prep.detail ? s->prep.detail : "");
     if (b->place == ONS_PLACE_ARENA)
         fprintf(f, " @%zu", b->offset);
     fprintf(f, "%s", s->hoisted ? " (once)" : "");
@@ -34,11 +34,13 @@ static void print_step(const ons_plan *p, const ons_step *s, FILE *f)
 
 void ons_plan_print(const ons_plan *p, FILE *f)
 {
-    fprintf(f, "plan %s: backend %s, %d threads, %d operators\n", p->label, p->backend->name, p->options.n_threads, p->n_steps);
+    fprintf(f, "plan %s: backend %s, %d threads, %d operators\n", p->label, p->backend->name,
+            p->options.n_threads, p->n_steps);
     for (int i = 0; i < p->n_steps; i++)
         print_step(p, &p->steps[i], f);
-    fprintf(f, "peak %.1f MB (arena %.1f, scratch %.1f), %.3f GFLOP\n", (double)ons_plan_peak_bytes(p) / 1048576,
-            (double)p->arena_bytes / 1048576, (double)p->scratch_bytes / 1048576, ons_plan_flops(p) / 1e9);
+    fprintf(f, "peak %.1f MB (arena %.1f, scratch %.1f), %.3f GFLOP\n",
+            (double)ons_plan_peak_bytes(p) / 1048576, (double)p->arena_bytes / 1048576,
+            (double)p->scratch_bytes / 1048576, ons_plan_flops(p) / 1e9);
 }
 
 typedef struct row {
@@ -61,7 +63,7 @@ static row *find_row(row *rows, int *n, const ons_step *s)
     for (int i = 0; i < *n; i++)
         if (!strcmp(rows[i].op, op) && !strcmp(rows[i].kernel, s->kernel->name))
             return &rows[i];
-    rows[*n] = (row){ .op = op, .kernel = s->kernel->name };
+    rows[*n] = (row){.op = op, .kernel = s->kernel->name};
     return &rows[(*n)++];
 }
 
@@ -85,7 +87,8 @@ void ons_plan_profile_print(const ons_plan *p, FILE *f)
     qsort(rows, (size_t)n, sizeof *rows, by_seconds);
     fprintf(f, "%-20s %-18s %8s %10s %6s %9s\n", "operator", "kernel", "calls", "ms", "share", "GFLOP/s");
     for (int i = 0; i < n; i++)
-        fprintf(f, "%-20s %-18s %8ld %10.2f %5.1f%% %9.1f\n", rows[i].op, rows[i].kernel, rows[i].count, rows[i].seconds * 1e3,
-                total > 0 ? 100 * rows[i].seconds / total : 0, rows[i].seconds > 0 ? rows[i].flops / rows[i].seconds / 1e9 : 0);
+        fprintf(f, "%-20s %-18s %8ld %10.2f %5.1f%% %9.1f\n", rows[i].op, rows[i].kernel, rows[i].count,
+                rows[i].seconds * 1e3, total > 0 ? 100 * rows[i].seconds / total : 0,
+                rows[i].seconds > 0 ? rows[i].flops / rows[i].seconds / 1e9 : 0);
     ons_free(rows);
 }

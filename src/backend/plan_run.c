@@ -5,71 +5,9 @@
 #include "base/memory.h"
 #include "base/system.h"
 
-static const ons_value *find_value(const ons_plan *p, const char *name)
-{
-    for (int i = 0; i < ons_graph_n_nodes(p->graph); i++) {
-        const ons_node *n = ons_graph_node(p->graph, i);
-
-        if (n->op == ONS_OP_INPUT && !strcmp(n->name, name))
-            return n->out[0];
-    }
-    for (int i = 0; i < ons_graph_n_outputs(p->graph); i++)
-        if (!strcmp(ons_graph_output_at(p->graph, i)->name, name))
-            return ons_graph_output_at(p->graph, i)->value;
-    return NULL;
-}
-
-const ons_value *ons_plan_find(const ons_plan *p, const char *name)
-{
-    return find_value(p, name);
-}
-
-static const ons_value *find_output(const ons_plan *p, const char *name)
-{
-    for (int i = 0; i < ons_graph_n_outputs(p->graph); i++)
-        if (!strcmp(ons_graph_output_at(p->graph, i)->name, name))
-            return ons_graph_output_at(p->graph, i)->value;
-    return NULL;
-}
-
-onestep_status ons_plan_bind_output(ons_plan *p, const char *name, void *data)
-{
-    const ons_value *v = find_output(p, name);
-    ons_binding *grown;
-
-    if (!v)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: the plan has no output %s", p->label, name);
-    if (p->arena)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: output %s must be bound before memory is allocated", p->label, name);
-    grown = ons_realloc(p->bindings, ((size_t)p->n_bindings + 1) * sizeof *grown);
-    if (!grown)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory to bind %s", name);
-    p->bindings = grown;
-    p->bindings[p->n_bindings++] = (ons_binding){ .value = v, .data = data };
-    return ONESTEP_OK;
-}
-
 size_t ons_plan_peak_bytes(const ons_plan *p)
 {
     return p->arena_bytes + p->scratch_bytes + 64;
-}
-
-/* Buffers that have the caller's memory to themselves move there; the others are copied out after a run. */
-static onestep_status settle_bindings(ons_plan *p)
-{
-    for (int i = 0; i < p->n_bindings; i++) {
-        ons_binding *b = &p->bindings[i];
-        ons_buffer *buffer = ons_plan_buffer(p, b->value);
-        bool whole = buffer->place == ONS_PLACE_ARENA && buffer->bytes == ons_plan_value_bytes(p, b->value);
-        bool input = b->value->node->op == ONS_OP_INPUT || buffer->last == 0;
-
-        b->copied = !whole || input || p->backend->real != ONS_F32 || buffer->first == 0;
-        if (!b->copied) {
-            buffer->place = ONS_PLACE_BOUND;
-            buffer->ptr = b->data;
-        }
-    }
-    return ons_plan_place(p);
 }
 
 static onestep_status shadow(ons_plan *p, ons_buffer *b, const float *src, int64_t n)
@@ -91,7 +29,7 @@ static onestep_status locate_leaf(ons_plan *p, const ons_node *n)
         if (real)
             return shadow(p, b, n->attrs.constant, count);
         b->ptr = (void *)n->attrs.constant;
-    } else {
+    } else if (p->options.params[n->attrs.param.slot]) {
         float *data = ons_params_data(p->options.params[n->attrs.param.slot], n->attrs.param.index);
 
         if (real)
@@ -113,69 +51,50 @@ static onestep_status locate_leaves(ons_plan *p)
     return ONESTEP_OK;
 }
 
-static void *address(const ons_plan *p, const ons_value *v)
-{
-    const ons_buffer *b = v ? ons_plan_buffer(p, v) : NULL;
-
-    return b && b->place != ONS_PLACE_NONE ? b->ptr : NULL;
-}
-
 /* Every pointer that a run uses. */
 static void locate_steps(ons_plan *p)
 {
-    for (int i = 0; i < p->n_values; i++)
+    for (int i = 0; i < p->n_buffers; i++)
         if (p->buffers[i].root == i && p->buffers[i].place == ONS_PLACE_ARENA)
             p->buffers[i].ptr = p->arena + p->buffers[i].offset + (p->poison ? ONS_RED_ZONE : 0);
     for (int i = 0; i < p->n_steps; i++) {
         ons_step *s = &p->steps[i];
 
         for (int k = 0; k < s->node->n_in; k++)
-            s->in[k] = address(p, s->node->in[k]);
+            s->in[k] = ons_plan_address(p, s->node->in[k]);
         for (int k = 0; k < s->node->n_out; k++)
-            s->out[k] = address(p, s->node->out[k]);
-        s->args = (ons_args){ .in = s->in, .out = s->out, .scratch = p->arena + p->arena_bytes };
+            s->out[k] = ons_plan_address(p, s->node->out[k]);
+        s->args = (ons_args){.in = s->in, .out = s->out, .scratch = p->arena + p->arena_bytes};
     }
 }
 
 onestep_status ons_plan_allocate(ons_plan *p)
 {
-    onestep_status st;
+    onestep_status st = ONESTEP_OK;
 
     if (p->arena)
         return ONESTEP_OK;
-    if ((st = settle_bindings(p)) != ONESTEP_OK)
-        return st;
-    p->arena_bytes = (p->arena_bytes + 63) / 64 * 64;
+    ONS_TRY(ons_plan_prepare_again(p));
+    ONS_TRY(ons_plan_settle_bindings(p));
     p->arena = ons_calloc_aligned(ons_plan_peak_bytes(p));
     if (!p->arena)
-        return ons_fail(ONESTEP_NO_MEMORY, "%s needs %zu MB, which are not to be had; use a smaller batch or size", p->label,
+        return ons_fail(ONESTEP_NO_MEMORY,
+                        "%s needs %zu MB, which are not to be had; use a smaller batch or size", p->label,
                         ons_plan_peak_bytes(p) >> 20);
+    ONS_TRY(locate_leaves(p));
+    locate_steps(p);
     if (p->poison)
-        ons_plan_poison(p);
-    if ((st = locate_leaves(p)) == ONESTEP_OK)
-        locate_steps(p);
+        ons_plan_poison_arena(p);
+fail:
     return st;
 }
 
 void ons_plan_bind_params(ons_plan *p, int slot, ons_params *params)
 {
-    p->rebound = p->rebound || p->options.params[slot] != params;
+    if (p->options.params[slot] != params)
+        p->rebound |= 1u << slot;
     p->options.params[slot] = params;
     p->seen[slot] = NULL;
-}
-
-void *ons_plan_input(ons_plan *p, const char *name)
-{
-    const ons_value *v = find_value(p, name);
-
-    return v && v->node->op == ONS_OP_INPUT ? address(p, v) : NULL;
-}
-
-const void *ons_plan_result(ons_plan *p, const char *name)
-{
-    const ons_value *v = find_output(p, name);
-
-    return v ? address(p, v) : NULL;
 }
 
 void ons_plan_set_cancellable(ons_plan *p, bool cancellable)
@@ -192,105 +111,125 @@ void ons_plan_profile(ons_plan *p, bool on)
     }
 }
 
-/* Packed copies hang on the weight sets, so kernels find those of the new set. */
-static onestep_status prepare_again(ons_plan *p)
+/* Slots whose weights are others than at the last run, or have other values. */
+static onestep_status find_moved(ons_plan *p, unsigned *moved)
 {
-    for (int i = 0; i < p->n_steps; i++) {
-        const ons_kernel *k = p->steps[i].kernel;
-        onestep_status st;
-
-        if (k->destroy)
-            k->destroy(&p->steps[i].prep);
-        if (k->prepare && (st = k->prepare(&p->steps[i].prep)) != ONESTEP_OK)
-            return st;
-    }
-    p->rebound = false;
-    return ONESTEP_OK;
-}
-
-/* Weights that changed since the last run: packed copies, f64 shadows and hoisted results follow them. */
-static onestep_status follow_weights(ons_plan *p)
-{
-    bool moved = false, rebound = false;
-
+    *moved = 0;
     for (int i = 0; i < ONS_MAX_PARAM_SETS; i++) {
         ons_params *set = p->options.params[i];
 
-        if (!set || (p->seen[i] == set && p->versions[i] == ons_params_version(set)))
+        if (!(p->used_slots >> i & 1))
             continue;
-        rebound = rebound || p->seen[i] != set;
-        ons_params_refresh(set);
+        if (!set)
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: no weight set in slot %d; bind one before the first run",
+                            p->label, i);
+        if (p->seen[i] == set && p->versions[i] == ons_params_version(set))
+            continue;
+        *moved |= 1u << i;
         p->seen[i] = set;
         p->versions[i] = ons_params_version(set);
-        moved = true;
-    }
-    if (!moved)
-        return ONESTEP_OK;
-    p->hoisted_valid = false;
-    if (p->rebound) {
-        onestep_status st = prepare_again(p);
-
-        if (st != ONESTEP_OK)
-            return st;
-    }
-    if (rebound || p->backend->real != ONS_F32) {
-        onestep_status st = locate_leaves(p);
-
-        if (st != ONESTEP_OK)
-            return st;
-        locate_steps(p);
     }
     return ONESTEP_OK;
 }
 
-static onestep_status run_step(ons_plan *p, ons_step *s)
+/* Packed copies, f64 shadows, pointers and hoisted results follow the weights. */
+static onestep_status follow_weights(ons_plan *p)
 {
-    bool timed = p->profile || p->trace_path;
-    double start = timed ? ons_now_s() : 0;
-    onestep_status st = ONESTEP_OK;
+    unsigned moved, rebound = p->rebound;
+    onestep_status st;
 
-    s->kernel->run(&s->prep, &s->args);
-    if (timed) {
-        double end = ons_now_s();
-
-        s->seconds += end - start;
-        s->runs++;
-        if (p->trace_path)
-            ons_plan_trace_step(p, s, start, end);
+    if ((st = find_moved(p, &moved)) != ONESTEP_OK || !moved)
+        return st;
+    if (moved & p->hoist_slots)
+        p->hoisted_valid = false;
+    ONS_TRY(ons_plan_prepare_again(p));
+    for (int i = 0; i < ONS_MAX_PARAM_SETS; i++)
+        if (moved >> i & 1)
+            ons_params_refresh(p->options.params[i]);
+    if (rebound || p->backend->real != ONS_F32) {
+        ONS_TRY(locate_leaves(p));
+        locate_steps(p);
     }
-    if (p->check_nan)
-        st = ons_plan_check_finite(p, s);
-    if (p->compare && st == ONESTEP_OK)
-        st = ons_plan_compare_step(p, s);
+    return ONESTEP_OK;
+fail:
+    memset(p->seen, 0, sizeof p->seen);
     return st;
 }
 
-static void copy_bindings(const ons_plan *p)
+static void run_timed(ons_plan *p, ons_step *s)
 {
-    for (int i = 0; i < p->n_bindings; i++) {
-        const ons_binding *b = &p->bindings[i];
-
-        if (b->copied)
-            ons_convert(b->data, ONS_F32, address(p, b->value), b->value->dtype == ONS_F32 ? p->backend->real : b->value->dtype,
-                        (size_t)ons_shape_count(&b->value->shape));
+    s->start_s = ons_now_s();
+    s->kernel->run(&s->prep, &s->args);
+    s->end_s = ons_now_s();
+    if (p->profile) {
+        s->seconds += s->end_s - s->start_s;
+        s->runs++;
     }
+}
+
+static void run_step(ons_plan *p, ons_step *s)
+{
+    if (p->profile || p->trace_path)
+        run_timed(p, s);
+    else
+        s->kernel->run(&s->prep, &s->args);
+}
+
+/* A step under the debug switches. */
+static onestep_status run_checked(ons_plan *p, ons_step *s)
+{
+    void *want[ONS_MAX_OUTPUTS] = {0};
+    onestep_status st = ONESTEP_OK;
+
+    if (p->compare)
+        ONS_TRY(ons_plan_compare_begin(p, s, want));
+    if (p->poison)
+        ons_plan_poison_before(p, s);
+    run_step(p, s);
+    if (p->compare)
+        ONS_TRY(ons_plan_compare_end(p, s, want));
+    if (p->check_nan)
+        ONS_TRY(ons_plan_check_finite(p, s));
+    if (p->poison)
+        ONS_TRY(ons_plan_poison_after(p, s));
+fail:
+    for (int k = 0; k < ONS_MAX_OUTPUTS; k++)
+        ons_free_aligned(want[k]);
+    return st;
+}
+
+static onestep_status run_steps(ons_plan *p)
+{
+    bool checked = p->compare || p->poison || p->check_nan;
+
+    for (int i = 0; i < p->n_steps; i++) {
+        ons_step *s = &p->steps[i];
+        onestep_status st;
+
+        s->end_s = 0;
+        if (s->hoisted && p->hoisted_valid)
+            continue;
+        if (p->cancellable && ons_interrupted())
+            return ons_fail(ONESTEP_INTERRUPTED, "%s: interrupted", p->label);
+        if (!checked)
+            run_step(p, s);
+        else if ((st = run_checked(p, s)) != ONESTEP_OK)
+            return st;
+    }
+    return ONESTEP_OK;
 }
 
 onestep_status ons_plan_run(ons_plan *p)
 {
     onestep_status st;
 
-    if ((st = ons_plan_allocate(p)) != ONESTEP_OK || (st = follow_weights(p)) != ONESTEP_OK)
-        return st;
-    for (int i = 0; i < p->n_steps; i++) {
-        if (p->steps[i].hoisted && p->hoisted_valid)
-            continue;
-        if (p->cancellable && ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED, "%s: interrupted", p->label);
-        if ((st = run_step(p, &p->steps[i])) != ONESTEP_OK)
-            return st;
-    }
+    ONS_TRY(ons_plan_allocate(p));
+    ONS_TRY(follow_weights(p));
+    ONS_TRY(run_steps(p));
     p->hoisted_valid = true;
-    copy_bindings(p);
-    return p->poison ? ons_plan_check_red_zones(p) : ONESTEP_OK;
+    ons_plan_copy_results(p);
+    if (p->trace_path)
+        ons_plan_trace_run(p);
+fail:
+    return st;
 }

@@ -3,7 +3,7 @@
 
 #include "backend/backend.h"
 
-static const ons_backend *const backends[] = { &ons_backend_cpu, &ons_backend_ref, &ons_backend_ref64 };
+static const ons_backend *const backends[] = {&ons_backend_cpu, &ons_backend_ref, &ons_backend_ref64};
 
 const ons_backend *ons_backend_find(const char *name)
 {

@@ -3,7 +3,8 @@
 
 static ref_fn find(ons_op op)
 {
-    static ref_fn (*const families[])(ons_op) = { REF(elementwise), REF(layout), REF(product), REF(norm), REF(attention) };
+    static ref_fn (*const families[])(ons_op) = {REF(elementwise), REF(layout), REF(product), REF(norm),
+                                                 REF(attention)};
 
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
         if (families[i](op))
@@ -11,9 +12,15 @@ static ref_fn find(ons_op op)
     return NULL;
 }
 
+bool REF(scatters)(ons_op op)
+{
+    return op == ONS_OP_ATTENTION_GRAD || op == ONS_OP_EMBEDDING_GRAD || op == ONS_OP_UPSAMPLE_TO_GRAD;
+}
+
 static onestep_status prepare(ons_prep *p)
 {
-    (void)p;
+    for (int k = 0; REF(scatters)(p->node->op) && k < p->node->n_out; k++)
+        p->scratch_bytes += (size_t)ref_count(p->node->out[k]) * sizeof(double);
     return ONESTEP_OK;
 }
 
@@ -22,7 +29,7 @@ static void run(const ons_prep *p, const ons_args *a)
     find(p->node->op)(p->node, a);
 }
 
-static const ons_kernel list[] = { { "ref", NULL, prepare, run, NULL }, { 0 } };
+static const ons_kernel list[] = {{"ref", NULL, prepare, run, NULL}, {0}};
 
 static const ons_kernel *kernels(ons_op op)
 {
@@ -35,7 +42,7 @@ static ons_dtype native(void)
 }
 
 #ifdef ONS_REAL_DOUBLE
-const ons_backend ons_backend_ref64 = { "ref64", kernels, ONS_F64, native };
+const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native};
 #else
-const ons_backend ons_backend_ref = { "ref", kernels, ONS_F32, native };
+const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native};
 #endif

@@ -1,6 +1,7 @@
 /*
- * What the reference kernels share. Every file here is compiled twice: for `ref` (f32 values stored as float) and with ONS_REAL_DOUBLE for
- * `ref64` (stored as double, for finite differences). Plain loops, sums in double, one thread: slow and obviously right.
+ * What the reference kernels share. Every file here is compiled twice: for `ref` (f32 values stored as float)
+ * and with ONS_REAL_DOUBLE for `ref64` (stored as double, for finite differences). Plain loops, sums in double,
+ * one thread: slow and obviously right.
  */
 #ifndef ONS_BACKEND_REF_H
 #define ONS_BACKEND_REF_H
@@ -30,6 +31,10 @@ static inline double ref_load(const void *p, ons_dtype t, int64_t i)
         return ons_f16_to_f32(((const uint16_t *)p)[i]);
     case ONS_F64:
         return ((const double *)p)[i];
+    case ONS_I64:
+        return (double)((const int64_t *)p)[i];
+    case ONS_U8:
+        return ((const uint8_t *)p)[i];
     default:
         return ((const int32_t *)p)[i];
     }
@@ -49,6 +54,12 @@ static inline void ref_store(void *p, ons_dtype t, int64_t i, double v)
         break;
     case ONS_F64:
         ((double *)p)[i] = v;
+        break;
+    case ONS_I64:
+        ((int64_t *)p)[i] = (int64_t)v;
+        break;
+    case ONS_U8:
+        ((uint8_t *)p)[i] = (uint8_t)v;
         break;
     default:
         ((int32_t *)p)[i] = (int32_t)v;
@@ -70,6 +81,39 @@ static inline void ref_out(const ons_node *n, const ons_args *a, int k, int64_t 
 static inline int64_t ref_count(const ons_value *v)
 {
     return ons_shape_count(&v->shape);
+}
+
+/*
+ * Operators that scatter: each contribution is added to a sum in double, in scratch that ref.c books for the
+ * operators of ref_scatters, and all sums are stored at the end.
+ */
+bool REF(scatters)(ons_op op);
+
+static inline double *ref_sums(const ons_node *n, const ons_args *a, int k)
+{
+    double *sums = a->scratch;
+
+    for (int i = 0; i < k; i++)
+        sums += ref_count(n->out[i]);
+    return sums;
+}
+
+static inline void ref_sums_begin(const ons_node *n, const ons_args *a)
+{
+    double *sums = a->scratch, *end = ref_sums(n, a, n->n_out);
+
+    while (sums < end)
+        *sums++ = 0;
+}
+
+static inline void ref_sums_end(const ons_node *n, const ons_args *a)
+{
+    for (int k = 0; k < n->n_out; k++) {
+        const double *sums = ref_sums(n, a, k);
+
+        for (int64_t i = 0; i < ref_count(n->out[k]); i++)
+            ref_out(n, a, k, i, sums[i]);
+    }
 }
 
 /* Strides in elements of a dense shape, padded on the left to ONS_MAX_DIMS dimensions. */

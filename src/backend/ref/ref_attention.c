@@ -1,6 +1,6 @@
 /*
- * Attention per head: p = softmax(scale q k^T), o = p v, lse = log sum exp of the scores. Backward with D = sum_c do o:
- *   dv = p^T do,  ds = p (do v^T - D),  dq = scale ds k,  dk = scale ds^T q.
+ * Attention per head: p = softmax(scale q k^T), o = p v, lse = log sum exp of the scores. Backward with D =
+ * sum_c do o: dv = p^T do,  ds = p (do v^T - D),  dq = scale ds k,  dk = scale ds^T q.
  */
 #include <math.h>
 
@@ -14,17 +14,20 @@ static heads shape_of(const ons_node *n)
 {
     const ons_shape *q = &n->in[0]->shape, *k = &n->in[1]->shape;
 
-    return (heads){ q->d[0], q->d[1], k->d[1], q->d[2], n->attrs.attention.n_heads, q->d[2] / n->attrs.attention.n_heads };
+    return (heads){
+        q->d[0], q->d[1], k->d[1], q->d[2], n->attrs.attention.n_heads, q->d[2] / n->attrs.attention.n_heads};
 }
 
-static double score(const ons_node *n, const ons_args *a, const heads *s, int64_t b, int64_t h, int64_t i, int64_t j)
+static double score(const ons_node *n, const ons_args *a, const heads *s, int64_t b, int64_t h, int64_t i,
+                    int64_t j)
 {
     double sum = 0;
 
     if (n->attrs.attention.causal && j > i)
         return -INFINITY;
     for (int64_t c = 0; c < s->d; c++)
-        sum += ref_in(n, a, 0, (b * s->tq + i) * s->c + h * s->d + c) * ref_in(n, a, 1, (b * s->tk + j) * s->c + h * s->d + c);
+        sum += ref_in(n, a, 0, (b * s->tq + i) * s->c + h * s->d + c) *
+               ref_in(n, a, 1, (b * s->tk + j) * s->c + h * s->d + c);
     return sum * n->attrs.attention.scale;
 }
 
@@ -52,21 +55,17 @@ static void run_attention(const ons_node *n, const ons_args *a)
                     double sum = 0;
 
                     for (int64_t j = 0; j < s.tk; j++)
-                        sum += exp(score(n, a, &s, b, h, i, j) - lse) * ref_in(n, a, 2, (b * s.tk + j) * s.c + h * s.d + c);
+                        sum += exp(score(n, a, &s, b, h, i, j) - lse) *
+                               ref_in(n, a, 2, (b * s.tk + j) * s.c + h * s.d + c);
                     ref_out(n, a, 0, (b * s.tq + i) * s.c + h * s.d + c, sum);
                 }
                 ref_out(n, a, 1, (b * s.n + h) * s.tq + i, lse);
             }
 }
 
-static void add_to(const ons_node *n, const ons_args *a, int k, int64_t at, double v)
-{
-    if (a->out[k])
-        ref_out(n, a, k, at, ref_load(a->out[k], n->out[k]->dtype, at) + v);
-}
-
 /* Adds what one (query, key) pair contributes. `delta` is sum_c do o of the query. */
-static void grad_pair(const ons_node *n, const ons_args *a, const heads *s, int64_t b, int64_t h, int64_t i, int64_t j, double delta)
+static void grad_pair(const ons_node *n, const ons_args *a, const heads *s, int64_t b, int64_t h, int64_t i,
+                      int64_t j, double delta)
 {
     int64_t q = (b * s->tq + i) * s->c + h * s->d, k = (b * s->tk + j) * s->c + h * s->d;
     double p = exp(score(n, a, s, b, h, i, j) - ref_in(n, a, 4, (b * s->n + h) * s->tq + i)), dp = 0, ds;
@@ -75,9 +74,9 @@ static void grad_pair(const ons_node *n, const ons_args *a, const heads *s, int6
         dp += ref_in(n, a, 5, q + c) * ref_in(n, a, 2, k + c);
     ds = p * (dp - delta) * n->attrs.attention.scale;
     for (int64_t c = 0; c < s->d; c++) {
-        add_to(n, a, 0, q + c, ds * ref_in(n, a, 1, k + c));
-        add_to(n, a, 1, k + c, ds * ref_in(n, a, 0, q + c));
-        add_to(n, a, 2, k + c, p * ref_in(n, a, 5, q + c));
+        ref_sums(n, a, 0)[q + c] += ds * ref_in(n, a, 1, k + c);
+        ref_sums(n, a, 1)[k + c] += ds * ref_in(n, a, 0, q + c);
+        ref_sums(n, a, 2)[k + c] += p * ref_in(n, a, 5, q + c);
     }
 }
 
@@ -85,19 +84,19 @@ static void run_attention_grad(const ons_node *n, const ons_args *a)
 {
     heads s = shape_of(n);
 
-    for (int k = 0; k < 3; k++)
-        for (int64_t i = 0; n->out[k] && i < ref_count(n->out[k]); i++)
-            ref_out(n, a, k, i, 0);
+    ref_sums_begin(n, a);
     for (int64_t b = 0; b < s.b; b++)
         for (int64_t h = 0; h < s.n; h++)
             for (int64_t i = 0; i < s.tq; i++) {
                 double delta = 0;
 
                 for (int64_t c = 0; c < s.d; c++)
-                    delta += ref_in(n, a, 3, (b * s.tq + i) * s.c + h * s.d + c) * ref_in(n, a, 5, (b * s.tq + i) * s.c + h * s.d + c);
+                    delta += ref_in(n, a, 3, (b * s.tq + i) * s.c + h * s.d + c) *
+                             ref_in(n, a, 5, (b * s.tq + i) * s.c + h * s.d + c);
                 for (int64_t j = 0; j < s.tk; j++)
                     grad_pair(n, a, &s, b, h, i, j, delta);
             }
+    ref_sums_end(n, a);
 }
 
 ref_fn REF(attention)(ons_op op)

@@ -19,11 +19,17 @@ static double normal_pdf(double x)
     return 0.39894228040143267794 * exp(-0.5 * x * x);
 }
 
+/* NaN passes: both comparisons are false. */
+static double clamp(double x, double lo, double hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
 static double clean(double x)
 {
     if (isnan(x))
         return 0;
-    return fmin(fmax(x, -FLT_MAX), FLT_MAX);
+    return clamp(x, -FLT_MAX, FLT_MAX);
 }
 
 static double unary(const ons_node *n, double x)
@@ -38,7 +44,7 @@ static double unary(const ons_node *n, double x)
     case ONS_OP_QUICK_GELU:
         return x * sigmoid(1.702 * x);
     case ONS_OP_RELU:
-        return x > 0 ? x : 0;
+        return x < 0 ? 0 : x;
     case ONS_OP_TANH:
         return tanh(x);
     case ONS_OP_EXP:
@@ -56,7 +62,7 @@ static double unary(const ons_node *n, double x)
     case ONS_OP_SIGN:
         return (x > 0) - (x < 0);
     case ONS_OP_CLAMP:
-        return fmin(fmax(x, n->attrs.clamp.lo), n->attrs.clamp.hi);
+        return clamp(x, n->attrs.clamp.lo, n->attrs.clamp.hi);
     case ONS_OP_CLEAN:
         return clean(x);
     default: /* cast */
@@ -98,7 +104,8 @@ static void run_unary_grad(const ons_node *n, const ons_args *a)
 }
 
 /* Flat index into a small shape that is broadcast to dims, for flat index i there. */
-static int64_t small_index(int64_t i, const int64_t *dims, const int64_t *small_dims, const int64_t *small_strides)
+static int64_t small_index(int64_t i, const int64_t *dims, const int64_t *small_dims,
+                           const int64_t *small_strides)
 {
     int64_t at = 0;
 
@@ -138,7 +145,8 @@ static void run_broadcast(const ons_node *n, const ons_args *a)
 /* For each result, the sum over all elements that broadcast from it. */
 static void run_sum_to(const ons_node *n, const ons_args *a)
 {
-    int64_t dims[ONS_MAX_DIMS], strides[ONS_MAX_DIMS], s_dims[ONS_MAX_DIMS], s_strides[ONS_MAX_DIMS], inner[ONS_MAX_DIMS];
+    int64_t dims[ONS_MAX_DIMS], strides[ONS_MAX_DIMS], s_dims[ONS_MAX_DIMS], s_strides[ONS_MAX_DIMS],
+        inner[ONS_MAX_DIMS];
     int64_t n_inner = 1;
 
     ref_strides(&n->in[0]->shape, dims, strides);

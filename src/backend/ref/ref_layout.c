@@ -9,17 +9,12 @@ static void zero_output(const ons_node *n, const ons_args *a)
         ref_out(n, a, 0, i, 0);
 }
 
-static void add_to_output(const ons_node *n, const ons_args *a, int64_t i, double v)
-{
-    ref_out(n, a, 0, i, ref_load(a->out[0], n->out[0]->dtype, i) + v);
-}
-
 static void run_transpose(const ons_node *n, const ons_args *a)
 {
     const ons_shape *src = &n->in[0]->shape, *dst = &n->out[0]->shape;
 
     for (int64_t i = 0; i < ref_count(n->out[0]); i++) {
-        int64_t rest = i, at = 0, coordinate[ONS_MAX_DIMS] = { 0 };
+        int64_t rest = i, at = 0, coordinate[ONS_MAX_DIMS] = {0};
 
         for (int k = dst->n - 1; k >= 0; k--) {
             coordinate[n->attrs.transpose.perm[k]] = rest % dst->d[k];
@@ -90,10 +85,10 @@ static int64_t pixel(const ons_shape *s, int64_t i, int64_t y, int64_t x, int64_
     return ((i * s->d[1] + y) * s->d[2] + x) * s->d[3] + c;
 }
 
-#define FOR_EACH_PIXEL(s)                                                                                    \
-    for (int64_t i = 0; i < (s)->d[0]; i++)                                                                  \
-        for (int64_t y = 0; y < (s)->d[1]; y++)                                                              \
-            for (int64_t x = 0; x < (s)->d[2]; x++)                                                          \
+#define FOR_EACH_PIXEL(s)                                                                                      \
+    for (int64_t i = 0; i < (s)->d[0]; i++)                                                                    \
+        for (int64_t y = 0; y < (s)->d[1]; y++)                                                                \
+            for (int64_t x = 0; x < (s)->d[2]; x++)                                                            \
                 for (int64_t c = 0; c < (s)->d[3]; c++)
 
 /* Nearest: the source row of destination row y is floor(y * source / destination). */
@@ -102,17 +97,19 @@ static void run_upsample(const ons_node *n, const ons_args *a)
     const ons_shape *src = &n->in[0]->shape, *dst = &n->out[0]->shape;
 
     FOR_EACH_PIXEL(dst)
-    ref_out(n, a, 0, pixel(dst, i, y, x, c), ref_in(n, a, 0, pixel(src, i, y * src->d[1] / dst->d[1], x * src->d[2] / dst->d[2], c)));
+    ref_out(n, a, 0, pixel(dst, i, y, x, c),
+            ref_in(n, a, 0, pixel(src, i, y * src->d[1] / dst->d[1], x * src->d[2] / dst->d[2], c)));
 }
 
 static void run_upsample_grad(const ons_node *n, const ons_args *a)
 {
     const ons_shape *big = &n->in[0]->shape, *small = &n->out[0]->shape;
 
-    zero_output(n, a);
+    ref_sums_begin(n, a);
     FOR_EACH_PIXEL(big)
-    add_to_output(n, a, pixel(small, i, y * small->d[1] / big->d[1], x * small->d[2] / big->d[2], c),
-                  ref_in(n, a, 0, pixel(big, i, y, x, c)));
+    ref_sums(n, a, 0)[pixel(small, i, y * small->d[1] / big->d[1], x * small->d[2] / big->d[2], c)] +=
+        ref_in(n, a, 0, pixel(big, i, y, x, c));
+    ref_sums_end(n, a);
 }
 
 /* 2x2 sums (downsum) or means (pooling); an odd last row or column is dropped. */
@@ -138,11 +135,13 @@ static void run_avg_pool_grad(const ons_node *n, const ons_args *a)
     zero_output(n, a);
     FOR_EACH_PIXEL(small)
     for (int k = 0; k < 4; k++)
-        ref_out(n, a, 0, pixel(big, i, 2 * y + k / 2, 2 * x + k % 2, c), 0.25 * ref_in(n, a, 0, pixel(small, i, y, x, c)));
+        ref_out(n, a, 0, pixel(big, i, 2 * y + k / 2, 2 * x + k % 2, c),
+                0.25 * ref_in(n, a, 0, pixel(small, i, y, x, c)));
 }
 
 /* Which of the four is the largest; the first of equals. */
-static int largest(const ons_node *n, const ons_args *a, const ons_shape *src, int64_t i, int64_t y, int64_t x, int64_t c)
+static int largest(const ons_node *n, const ons_args *a, const ons_shape *src, int64_t i, int64_t y, int64_t x,
+                   int64_t c)
 {
     int best = 0;
 
@@ -161,7 +160,8 @@ static void run_max_pool(const ons_node *n, const ons_args *a)
     {
         int k = largest(n, a, src, i, y, x, c);
 
-        ref_out(n, a, 0, pixel(dst, i, y, x, c), ref_in(n, a, 0, pixel(src, i, 2 * y + k / 2, 2 * x + k % 2, c)));
+        ref_out(n, a, 0, pixel(dst, i, y, x, c),
+                ref_in(n, a, 0, pixel(src, i, 2 * y + k / 2, 2 * x + k % 2, c)));
     }
 }
 
@@ -174,7 +174,8 @@ static void run_max_pool_grad(const ons_node *n, const ons_args *a)
     {
         int k = largest(n, a, src, i, y, x, c);
 
-        ref_out(n, a, 0, pixel(src, i, 2 * y + k / 2, 2 * x + k % 2, c), ref_in(n, a, 1, pixel(small, i, y, x, c)));
+        ref_out(n, a, 0, pixel(src, i, 2 * y + k / 2, 2 * x + k % 2, c),
+                ref_in(n, a, 1, pixel(small, i, y, x, c)));
     }
 }
 
@@ -194,13 +195,14 @@ static void run_embedding_grad(const ons_node *n, const ons_args *a)
 {
     int64_t rows = n->out[0]->shape.d[0], width = n->out[0]->shape.d[1];
 
-    zero_output(n, a);
+    ref_sums_begin(n, a);
     for (int64_t i = 0; i < ref_count(n->in[1]); i++) {
         int64_t id = (int64_t)ref_in(n, a, 0, i / width);
 
         if (id >= 0 && id < rows)
-            add_to_output(n, a, id * width + i % width, ref_in(n, a, 1, i));
+            ref_sums(n, a, 0)[id * width + i % width] += ref_in(n, a, 1, i);
     }
+    ref_sums_end(n, a);
 }
 
 static void run_timestep_embedding(const ons_node *n, const ons_args *a)
@@ -209,7 +211,8 @@ static void run_timestep_embedding(const ons_node *n, const ons_args *a)
 
     for (int64_t i = 0; i < ref_count(n->out[0]); i++) {
         int64_t k = i % dim;
-        double f = exp(-log(n->attrs.timestep.max_period) * (double)(k % half) / ((double)half - n->attrs.timestep.shift));
+        double f = exp(-log(n->attrs.timestep.max_period) * (double)(k % half) /
+                       ((double)half - n->attrs.timestep.shift));
         double angle = ref_in(n, a, 0, i / dim) * f;
         bool cosine = (k < half) == n->attrs.timestep.flip_sin_to_cos;
 
@@ -219,22 +222,25 @@ static void run_timestep_embedding(const ons_node *n, const ons_args *a)
 
 ref_fn REF(layout)(ons_op op)
 {
-    static const struct { ons_op op; ref_fn run; } table[] = {
-        { ONS_OP_TRANSPOSE, run_transpose },
-        { ONS_OP_CONCAT, run_concat },
-        { ONS_OP_SLICE, run_slice },
-        { ONS_OP_PAD_ZERO, run_pad_zero },
-        { ONS_OP_UPSAMPLE2X, run_upsample },
-        { ONS_OP_UPSAMPLE_TO, run_upsample },
-        { ONS_OP_UPSAMPLE_TO_GRAD, run_upsample_grad },
-        { ONS_OP_DOWNSUM2X, run_down },
-        { ONS_OP_AVG_POOL2X, run_down },
-        { ONS_OP_AVG_POOL2X_GRAD, run_avg_pool_grad },
-        { ONS_OP_MAX_POOL2X, run_max_pool },
-        { ONS_OP_MAX_POOL2X_GRAD, run_max_pool_grad },
-        { ONS_OP_EMBEDDING, run_embedding },
-        { ONS_OP_EMBEDDING_GRAD, run_embedding_grad },
-        { ONS_OP_TIMESTEP_EMBEDDING, run_timestep_embedding },
+    static const struct {
+        ons_op op;
+        ref_fn run;
+    } table[] = {
+        {ONS_OP_TRANSPOSE, run_transpose},
+        {ONS_OP_CONCAT, run_concat},
+        {ONS_OP_SLICE, run_slice},
+        {ONS_OP_PAD_ZERO, run_pad_zero},
+        {ONS_OP_UPSAMPLE2X, run_upsample},
+        {ONS_OP_UPSAMPLE_TO, run_upsample},
+        {ONS_OP_UPSAMPLE_TO_GRAD, run_upsample_grad},
+        {ONS_OP_DOWNSUM2X, run_down},
+        {ONS_OP_AVG_POOL2X, run_down},
+        {ONS_OP_AVG_POOL2X_GRAD, run_avg_pool_grad},
+        {ONS_OP_MAX_POOL2X, run_max_pool},
+        {ONS_OP_MAX_POOL2X_GRAD, run_max_pool_grad},
+        {ONS_OP_EMBEDDING, run_embedding},
+        {ONS_OP_EMBEDDING_GRAD, run_embedding_grad},
+        {ONS_OP_TIMESTEP_EMBEDDING, run_timestep_embedding},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)

@@ -6,7 +6,8 @@
 
 #include "backend/ref/ref.h"
 
-/* One normalised set: `rows` runs of `width` channels, `stride` apart, starting at `start`; channel of element (r, c) is channel0 + c. */
+/* One normalised set: `rows` runs of `width` channels, `stride` apart, starting at `start`; channel of element
+ * (r, c) is channel0 + c. */
 typedef struct span {
     int64_t start, rows, stride, width, channel0, stats;
 } span;
@@ -26,11 +27,11 @@ static span span_at(const ons_node *n, int64_t i)
     int64_t c = s->d[s->n - 1], groups, pixels, width;
 
     if (n->op == ONS_OP_LAYER_NORM || n->op == ONS_OP_LAYER_NORM_GRAD)
-        return (span){ i * c, 1, c, c, 0, i };
+        return (span){i * c, 1, c, c, 0, i};
     groups = n->attrs.norm.n_groups;
     pixels = ref_count(n->in[0]) / s->d[0] / c;
     width = c / groups;
-    return (span){ i / groups * pixels * c + i % groups * width, pixels, c, width, i % groups * width, i };
+    return (span){i / groups * pixels * c + i % groups * width, pixels, c, width, i % groups * width, i};
 }
 
 static double act(const ons_node *n, double u)
@@ -72,7 +73,8 @@ static void run_norm(const ons_node *n, const ons_args *a)
         for (int64_t r = 0; r < s.rows; r++)
             for (int64_t c = 0; c < s.width; c++) {
                 int64_t at = s.start + r * s.stride + c;
-                double u = ref_in(n, a, 1, s.channel0 + c) * (ref_in(n, a, 0, at) - mean) * rstd + ref_in(n, a, 2, s.channel0 + c);
+                double u = ref_in(n, a, 1, s.channel0 + c) * (ref_in(n, a, 0, at) - mean) * rstd +
+                           ref_in(n, a, 2, s.channel0 + c);
 
                 ref_out(n, a, 0, at, act(n, u));
             }
@@ -82,7 +84,8 @@ static void run_norm(const ons_node *n, const ons_args *a)
 }
 
 /* x^ and act'(u) dy at one element. */
-static void terms(const ons_node *n, const ons_args *a, const span *s, int64_t at, int64_t c, double *xhat, double *du)
+static void terms(const ons_node *n, const ons_args *a, const span *s, int64_t at, int64_t c, double *xhat,
+                  double *du)
 {
     double mean = ref_in(n, a, 3, 2 * s->stats), rstd = ref_in(n, a, 3, 2 * s->stats + 1);
     double gamma = ref_in(n, a, 1, s->channel0 + c), beta = ref_in(n, a, 2, s->channel0 + c);
@@ -93,7 +96,8 @@ static void terms(const ons_node *n, const ons_args *a, const span *s, int64_t a
 
 static void grad_span(const ons_node *n, const ons_args *a, const span *s)
 {
-    double rstd = ref_in(n, a, 3, 2 * s->stats + 1), count = (double)(s->rows * s->width), mean_g = 0, mean_gx = 0, xhat, du;
+    double rstd = ref_in(n, a, 3, 2 * s->stats + 1), count = (double)(s->rows * s->width), mean_g = 0,
+           mean_gx = 0, xhat, du;
 
     for (int64_t r = 0; r < s->rows; r++)
         for (int64_t c = 0; c < s->width; c++) {

@@ -2,16 +2,26 @@
 #include "backend/ref/ref.h"
 
 typedef struct geometry {
-    int64_t n, h, w, c;    /* of x */
-    int64_t oh, ow, o;     /* of y */
+    int64_t n, h, w, c; /* of x */
+    int64_t oh, ow, o;  /* of y */
     int64_t kh, kw;
     int stride, top, left;
 } geometry;
 
 static geometry conv_geometry(const ons_node *n, const ons_shape *x, const ons_shape *y, const ons_shape *w)
 {
-    return (geometry){ x->d[0], x->d[1], x->d[2], x->d[3], y->d[1], y->d[2], y->d[3], w->d[1], w->d[2], n->attrs.conv.stride,
-                       n->attrs.conv.pad_top, n->attrs.conv.pad_left };
+    return (geometry){x->d[0],
+                      x->d[1],
+                      x->d[2],
+                      x->d[3],
+                      y->d[1],
+                      y->d[2],
+                      y->d[3],
+                      w->d[1],
+                      w->d[2],
+                      n->attrs.conv.stride,
+                      n->attrs.conv.pad_top,
+                      n->attrs.conv.pad_left};
 }
 
 /* Index of x under tap (ky, kx) of output pixel (y, x); -1 in the padding. Channel 0. */
@@ -22,7 +32,8 @@ static int64_t source(const geometry *g, int64_t i, int64_t y, int64_t x, int64_
     return sy < 0 || sx < 0 || sy >= g->h || sx >= g->w ? -1 : ((i * g->h + sy) * g->w + sx) * g->c;
 }
 
-static double conv_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t i, int64_t y, int64_t x, int64_t o)
+static double conv_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t i, int64_t y, int64_t x,
+                      int64_t o)
 {
     double sum = 0;
 
@@ -54,7 +65,8 @@ static void run_conv2d(const ons_node *n, const ons_args *a)
 }
 
 /* dx at a pixel gathers from every output pixel whose window covers it. */
-static double grad_x_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t i, int64_t sy, int64_t sx, int64_t c)
+static double grad_x_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t i, int64_t sy,
+                        int64_t sx, int64_t c)
 {
     double sum = 0;
 
@@ -62,7 +74,8 @@ static double grad_x_at(const ons_node *n, const ons_args *a, const geometry *g,
         for (int64_t kx = 0; kx < g->kw; kx++) {
             int64_t y = sy + g->top - ky, x = sx + g->left - kx;
 
-            if (y < 0 || x < 0 || y % g->stride || x % g->stride || y / g->stride >= g->oh || x / g->stride >= g->ow)
+            if (y < 0 || x < 0 || y % g->stride || x % g->stride || y / g->stride >= g->oh ||
+                x / g->stride >= g->ow)
                 continue;
             for (int64_t o = 0; o < g->o; o++)
                 sum += ref_in(n, a, 0, ((i * g->oh + y / g->stride) * g->ow + x / g->stride) * g->o + o) *
@@ -76,10 +89,12 @@ static void run_conv2d_grad_x(const ons_node *n, const ons_args *a)
     geometry g = conv_geometry(n, &n->out[0]->shape, &n->in[0]->shape, &n->in[1]->shape);
 
     for (int64_t k = 0; k < ref_count(n->out[0]); k++)
-        ref_out(n, a, 0, k, grad_x_at(n, a, &g, k / g.c / g.w / g.h, k / g.c / g.w % g.h, k / g.c % g.w, k % g.c));
+        ref_out(n, a, 0, k,
+                grad_x_at(n, a, &g, k / g.c / g.w / g.h, k / g.c / g.w % g.h, k / g.c % g.w, k % g.c));
 }
 
-static double grad_w_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t o, int64_t ky, int64_t kx, int64_t c)
+static double grad_w_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t o, int64_t ky,
+                        int64_t kx, int64_t c)
 {
     double sum = 0;
 
@@ -99,7 +114,8 @@ static void run_conv2d_grad_w(const ons_node *n, const ons_args *a)
     geometry g = conv_geometry(n, &n->in[0]->shape, &n->in[1]->shape, &n->out[0]->shape);
 
     for (int64_t k = 0; a->out[0] && k < ref_count(n->out[0]); k++)
-        ref_out(n, a, 0, k, grad_w_at(n, a, &g, k / g.c / g.kw / g.kh, k / g.c / g.kw % g.kh, k / g.c % g.kw, k % g.c));
+        ref_out(n, a, 0, k,
+                grad_w_at(n, a, &g, k / g.c / g.kw / g.kh, k / g.c / g.kw % g.kh, k / g.c % g.kw, k % g.c));
     for (int64_t o = 0; a->out[1] && o < g.o; o++) {
         double sum = 0;
 
@@ -109,14 +125,15 @@ static void run_conv2d_grad_w(const ons_node *n, const ons_args *a)
     }
 }
 
-/* [batch, rows, columns] of an operand; leading dimensions are the batch, or rows where the other operand is one matrix. */
+/* [batch, rows, columns] of an operand; leading dimensions are the batch, or rows where the other operand is
+ * one matrix. */
 typedef struct matrix {
     int64_t batch, rows, columns;
 } matrix;
 
 static matrix as_matrix(const ons_shape *s, bool flatten)
 {
-    matrix m = { 1, s->d[s->n - 2], s->d[s->n - 1] };
+    matrix m = {1, s->d[s->n - 2], s->d[s->n - 1]};
 
     for (int i = 0; i < s->n - 2; i++)
         *(flatten ? &m.rows : &m.batch) *= s->d[i];
@@ -138,7 +155,8 @@ static void run_matmul(const ons_node *n, const ons_args *a)
 
         for (int64_t l = 0; l < inner; l++)
             sum += ref_in(n, a, 0, b * x.rows * x.columns + (ta ? l * x.columns + i : i * x.columns + l)) *
-                   ref_in(n, a, 1, (shared ? 0 : b) * w.rows * w.columns + (tb ? j * w.columns + l : l * w.columns + j));
+                   ref_in(n, a, 1,
+                          (shared ? 0 : b) * w.rows * w.columns + (tb ? j * w.columns + l : l * w.columns + j));
         sum *= n->attrs.matmul.alpha;
         if (bias >= 0)
             sum += ref_in(n, a, bias, j);

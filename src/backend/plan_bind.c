@@ -1,0 +1,118 @@
+/*
+ * Where values are: names, addresses, outputs bound to the caller's memory. An output whose buffer belongs to
+ * it alone is moved to that memory, so that gradients land where the optimizer reads them; any other is copied
+ * there after each run.
+ */
+#include <string.h>
+
+#include "backend/plan.h"
+#include "base/memory.h"
+
+static const ons_value *find_input(const ons_plan *p, const char *name)
+{
+    for (int i = 0; i < ons_graph_n_nodes(p->graph); i++) {
+        const ons_node *n = ons_graph_node(p->graph, i);
+
+        if (n->op == ONS_OP_INPUT && !strcmp(n->name, name))
+            return n->out[0];
+    }
+    return NULL;
+}
+
+const ons_value *ons_plan_find_output(const ons_plan *p, const char *name, int *index)
+{
+    for (int i = 0; i < ons_graph_n_outputs(p->graph); i++)
+        if (!strcmp(ons_graph_output_at(p->graph, i)->name, name)) {
+            *index = i;
+            return ons_graph_output_at(p->graph, i)->value;
+        }
+    return NULL;
+}
+
+const ons_value *ons_plan_find(const ons_plan *p, const char *name)
+{
+    const ons_value *v = find_input(p, name);
+    int index;
+
+    return v ? v : ons_plan_find_output(p, name, &index);
+}
+
+ons_dtype ons_plan_stored_type(const ons_plan *p, const ons_value *v)
+{
+    return v->dtype == ONS_F32 ? p->backend->real : v->dtype;
+}
+
+void *ons_plan_address(const ons_plan *p, const ons_value *v)
+{
+    const ons_buffer *b = v ? ons_plan_buffer(p, v) : NULL;
+
+    return b && b->place != ONS_PLACE_NONE ? b->ptr : NULL;
+}
+
+void *ons_plan_input(ons_plan *p, const char *name)
+{
+    return ons_plan_address(p, find_input(p, name));
+}
+
+const void *ons_plan_result(ons_plan *p, const char *name)
+{
+    int index;
+    const ons_value *v = ons_plan_find_output(p, name, &index);
+
+    if (!v)
+        return NULL;
+    return ons_plan_buffer(p, v)->leaf ? p->buffers[p->n_values + index].ptr : ons_plan_address(p, v);
+}
+
+onestep_status ons_plan_bind_output(ons_plan *p, const char *name, void *data)
+{
+    int index;
+    const ons_value *v = ons_plan_find_output(p, name, &index);
+    ons_binding *grown;
+
+    if (!v)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: the plan has no output %s", p->label, name);
+    if (p->arena)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: output %s must be bound before memory is allocated",
+                        p->label, name);
+    grown = ons_realloc(p->bindings, ((size_t)p->n_bindings + 1) * sizeof *grown);
+    if (!grown)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory to bind %s", name);
+    p->bindings = grown;
+    p->bindings[p->n_bindings++] = (ons_binding){.value = v, .data = data};
+    return ONESTEP_OK;
+}
+
+onestep_status ons_plan_settle_bindings(ons_plan *p)
+{
+    for (int i = 0; i < p->n_bindings; i++) {
+        ons_binding *b = &p->bindings[i];
+        ons_buffer *buffer = ons_plan_buffer(p, b->value);
+
+        b->copied = buffer->place != ONS_PLACE_ARENA || buffer->leaf || buffer->hoisted ||
+                    ons_plan_stored_type(p, b->value) != ONS_F32;
+        if (!b->copied) {
+            buffer->place = ONS_PLACE_BOUND;
+            buffer->ptr = b->data;
+        }
+    }
+    return ons_plan_place(p);
+}
+
+void ons_plan_copy_results(const ons_plan *p)
+{
+    for (int i = 0; i < ons_graph_n_outputs(p->graph); i++) {
+        const ons_value *v = ons_graph_output_at(p->graph, i)->value;
+        const ons_buffer *copy = &p->buffers[p->n_values + i];
+
+        if (ons_plan_buffer(p, v)->leaf && copy->bytes)
+            memcpy(copy->ptr, ons_plan_address(p, v), copy->bytes);
+    }
+    for (int i = 0; i < p->n_bindings; i++) {
+        const ons_binding *b = &p->bindings[i];
+
+        if (b->copied)
+            ons_convert(b->data, ONS_F32, ons_plan_address(p, b->value), ons_plan_stored_type(p, b->value),
+                        (size_t)ons_shape_count(&b->value->shape));
+    }
+}
