@@ -25,20 +25,26 @@ static double element(const void *data, ons_dtype t, int64_t i)
                          : ons_f16_to_f32(((const uint16_t *)data)[i]);
 }
 
+static const char *describe(double v)
+{
+    if (isnan(v))
+        return "NaN";
+    return v > 0 ? "infinity" : "-infinity";
+}
+
 onestep_status ons_plan_check_finite(const ons_plan *p, const ons_step *s)
 {
     for (int k = 0; k < s->node->n_out; k++) {
         const ons_value *v = s->node->out[k];
-        ons_dtype t = v ? ons_plan_stored_type(p, v) : ONS_F32;
 
-        if (!s->out[k] || !is_float(t))
-            continue;
-        for (int64_t i = 0; i < ons_shape_count(&v->shape); i++)
-            if (!isfinite(element(s->out[k], t, i)))
-                return ons_fail(ONESTEP_INTERNAL, "%s: %s at %s (kernel %s) gave %g at element %" PRId64,
+        for (int64_t i = 0; s->out[k] && is_float(v->dtype) && i < ons_shape_count(&v->shape); i++) {
+            double x = element(s->out[k], ons_plan_stored_type(p, v), i);
+
+            if (!isfinite(x))
+                return ons_fail(ONESTEP_INTERNAL, "%s: %s at %s (kernel %s) gave %s at element %" PRId64,
                                 p->label, ons_op_name(s->node->op),
-                                s->node->layer ? s->node->layer : "top level", s->kernel->name,
-                                element(s->out[k], t, i), i);
+                                s->node->layer ? s->node->layer : "top level", s->kernel->name, describe(x), i);
+        }
     }
     return ONESTEP_OK;
 }

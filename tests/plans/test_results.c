@@ -1,0 +1,216 @@
+/* Results: outputs that are views of leaves, outputs in the caller's memory, cancelling, and the plan as text.
+ */
+#include "plan_test.h"
+
+#include "base/system.h"
+
+static const float x[4] = {1, -2, 3, -4}, w[4] = {5, 6, 7, 8}, doubled[4] = {2, -4, 6, -8};
+
+/* Each output keeps the value of its run, whatever happens to the leaf afterwards. */
+static void views_of_leaves_are_copied(void **state)
+{
+    ons_params *sets[2] = {make_params(w), NULL};
+    ons_graph *g = make_graph();
+    ons_value *in = input1(g, "x", 4), *p0 = ons_param_leaf(g, "w", 0, 0, &ONS_SHAPE1(4), true);
+    ons_plan *p;
+
+    (void)state;
+    ons_graph_output(g, in, "itself");
+    ons_graph_output(g, ons_reshape(g, in, &ONS_SHAPE2(2, 2)), "square");
+    ons_graph_output(g, ons_stop_gradient(g, p0), "weights");
+    ons_graph_output(g, ons_constant(g, ONS_F32, &ONS_SHAPE1(4), w), "constant");
+    p = make_plan(g, &ons_backend_cpu, sets, 0);
+    set_floats(p, "x", x, 4);
+    run_plan(p);
+    memset(ons_plan_input(p, "x"), 0, sizeof x);
+    memset(ons_params_data(sets[0], 0), 0, sizeof w);
+    assert_floats(ons_plan_result(p, "itself"), x, 4);
+    assert_floats(ons_plan_result(p, "square"), x, 4);
+    assert_floats(ons_plan_result(p, "weights"), w, 4);
+    assert_floats(ons_plan_result(p, "constant"), w, 4);
+    assert_int_equal(ons_plan_find(p, "square")->shape.n, 2);
+    ons_plan_destroy(&p);
+    ons_params_destroy(&sets[0]);
+}
+
+/* y = 2 x under two names and as a view; each bound to memory of its own */
+static void check_bound(const ons_backend *backend)
+{
+    float y[4] = {0}, again[4] = {0}, view[4] = {0}, leaf[4] = {0}, loss = 0;
+    ons_graph *g = make_graph();
+    ons_value *in = input1(g, "x", 4), *v = ons_affine(g, in, 2, 0);
+    ons_plan *p;
+
+    ons_graph_output(g, v, "y");
+    ons_graph_output(g, v, "again");
+    ons_graph_output(g, ons_reshape(g, v, &ONS_SHAPE2(2, 2)), "view");
+    ons_graph_output(g, in, "leaf");
+    ons_graph_output(g, ons_sum_to(g, ons_unary(g, ONS_OP_ABS, v), &ONS_SHAPE0()), "loss");
+    p = make_plan(g, backend, NULL, 0);
+    assert_int_equal(ons_plan_bind_output(p, "y", y), ONESTEP_OK);
+    assert_int_equal(ons_plan_bind_output(p, "again", again), ONESTEP_OK);
+    assert_int_equal(ons_plan_bind_output(p, "view", view), ONESTEP_OK);
+    assert_int_equal(ons_plan_bind_output(p, "leaf", leaf), ONESTEP_OK);
+    assert_int_equal(ons_plan_bind_output(p, "loss", &loss), ONESTEP_OK);
+    assert_int_equal(ons_plan_allocate(p), ONESTEP_OK);
+    for (int i = 0; i < 4; i++)
+        if (backend->real == ONS_F64)
+            ((double *)ons_plan_input(p, "x"))[i] = x[i];
+        else
+            ((float *)ons_plan_input(p, "x"))[i] = x[i];
+    run_plan(p);
+    assert_floats(y, doubled, 4);
+    assert_floats(again, doubled, 4);
+    assert_floats(view, doubled, 4);
+    assert_floats(leaf, x, 4);
+    assert_true(loss == 20);
+    if (backend->real == ONS_F32)
+        assert_ptr_equal(ons_plan_result(p, "y"), y); /* in place, not copied */
+    ons_plan_destroy(&p);
+}
+
+static void outputs_can_live_in_the_callers_memory(void **state)
+{
+    (void)state;
+    check_bound(&ons_backend_ref);
+    check_bound(&ons_backend_cpu);
+    check_bound(&ons_backend_ref64);
+}
+
+static void binding_has_rules(void **state)
+{
+    float y[4];
+    ons_graph *g = make_graph();
+    ons_plan *p;
+
+    (void)state;
+    ons_graph_output(g, ons_affine(g, input1(g, "x", 4), 2, 0), "y");
+    p = make_plan(g, &ons_backend_ref, NULL, 0);
+    assert_int_equal(ons_plan_bind_output(p, "z", y), ONESTEP_BAD_ARGUMENT);
+    assert_string_equal(onestep_error_text(), "under test: the plan has no output z");
+    assert_null(ons_plan_result(p, "z"));
+    assert_null(ons_plan_input(p, "y"));
+    run_plan(p);
+    assert_int_equal(ons_plan_bind_output(p, "y", y), ONESTEP_BAD_ARGUMENT);
+    assert_contains(onestep_error_text(), "before memory is allocated");
+    ons_plan_destroy(&p);
+}
+
+static void only_a_cancellable_run_stops(void **state)
+{
+    ons_graph *g = make_graph();
+    ons_plan *p;
+
+    (void)state;
+    ons_graph_output(g, ons_affine(g, input1(g, "x", 4), 2, 0), "y");
+    p = make_plan(g, &ons_backend_ref, NULL, 0);
+    set_floats(p, "x", x, 4);
+    ons_request_interrupt();
+    run_plan(p);
+    ons_plan_set_cancellable(p, true);
+    assert_int_equal(ons_plan_run(p), ONESTEP_INTERRUPTED);
+    ons_clear_interrupt();
+    run_plan(p);
+    assert_floats(ons_plan_result(p, "y"), doubled, 4);
+    ons_plan_destroy(&p);
+}
+
+static const char *refuse_always(const ons_node *n)
+{
+    (void)n;
+    return "not today";
+}
+
+static onestep_status prepare_unsupported(ons_prep *p)
+{
+    (void)p;
+    return ons_fail(ONESTEP_UNSUPPORTED, "the library has no such primitive");
+}
+
+/* A refactor must not change this text. */
+static void the_plan_prints_the_same_every_time(void **state)
+{
+    static const char want[] =
+        "plan under test: backend test, 1 threads, 3 operators\n"
+        "square             frozen                                       [4]                  f32  ref @0 "
+        "(once)\n"
+        "mul                body                                         [4]                  f32  ref @128"
+        "  [fast: not today; late: the library has no such primitive]\n"
+        "sum_to             body                                         []                   f32  ref @192\n"
+        "peak 0.0 MB (arena 0.0, scratch 0.0), 0.000 GFLOP\n";
+    ons_params *sets[2] = {make_params(w), NULL};
+    ons_graph *g = make_graph();
+    ons_value *v;
+    ons_plan *p;
+    char *text;
+    size_t size;
+    FILE *f;
+
+    (void)state;
+    test_backend_prefer(ONS_OP_MUL, (ons_kernel){"late", NULL, prepare_unsupported, run_wrong, NULL});
+    test_backend_prefer(ONS_OP_MUL, (ons_kernel){"fast", refuse_always, NULL, run_wrong, NULL});
+    ons_graph_push(g, "frozen");
+    v = ons_unary(g, ONS_OP_SQUARE, ons_param_leaf(g, "w", 0, 0, &ONS_SHAPE1(4), false));
+    ons_graph_pop(g);
+    ons_graph_push(g, "body");
+    ons_graph_output(g, ons_sum_to(g, ons_mul(g, input1(g, "x", 4), v), &ONS_SHAPE0()), "y");
+    ons_graph_pop(g);
+    p = make_plan(g, &test_backend, sets, 0);
+    f = open_memstream(&text, &size);
+    ons_plan_print(p, f);
+    fclose(f);
+    assert_string_equal(text, want);
+    free(text);
+    ons_plan_destroy(&p);
+    ons_params_destroy(&sets[0]);
+}
+
+static void the_profile_counts_runs(void **state)
+{
+    ons_graph *g = make_graph();
+    ons_plan *p;
+    char *text;
+    size_t size;
+    FILE *f;
+
+    (void)state;
+    ons_graph_output(g, ons_affine(g, input1(g, "x", 4), 2, 0), "y");
+    p = make_plan(g, &ons_backend_ref, NULL, 0);
+    run_plan(p);
+    ons_plan_profile(p, true);
+    run_plan(p);
+    run_plan(p);
+    assert_int_equal(p->steps[0].runs, 2);
+    f = open_memstream(&text, &size);
+    ons_plan_profile_print(p, f);
+    fclose(f);
+    assert_contains(text, "affine               ref                       2");
+    free(text);
+    ons_plan_destroy(&p);
+}
+
+static void backends_have_names(void **state)
+{
+    (void)state;
+    assert_ptr_equal(ons_backend_find("cpu"), &ons_backend_cpu);
+    assert_ptr_equal(ons_backend_find("auto"), &ons_backend_cpu);
+    assert_ptr_equal(ons_backend_find("ref"), &ons_backend_ref);
+    assert_ptr_equal(ons_backend_find("ref64"), &ons_backend_ref64);
+    assert_null(ons_backend_find("abacus"));
+}
+
+int main(void)
+{
+#define PLAN_TEST(f) cmocka_unit_test_setup_teardown(f, reset_backend, reset_backend)
+    const struct CMUnitTest tests[] = {
+        PLAN_TEST(views_of_leaves_are_copied),
+        PLAN_TEST(outputs_can_live_in_the_callers_memory),
+        PLAN_TEST(binding_has_rules),
+        PLAN_TEST(only_a_cancellable_run_stops),
+        PLAN_TEST(the_plan_prints_the_same_every_time),
+        PLAN_TEST(the_profile_counts_runs),
+        PLAN_TEST(backends_have_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
