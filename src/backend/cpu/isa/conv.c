@@ -8,6 +8,7 @@
  */
 #include "backend/cpu/isa/kernels.h"
 #include "backend/cpu/isa/weights.h"
+#include "backend/cpu/isa/winograd.h"
 
 enum { MR = ONS_MR, NR = ONS_NR };
 
@@ -262,11 +263,13 @@ static onestep_status prepare_grad_x(ons_prep *p)
 }
 
 const ons_kernel ons_conv_kernels[] = {
+    {"winograd", ons_wino_refuse, ons_wino_prepare, ons_wino_run, ons_wino_destroy},
     {"tiles", ons_cpu_refuse_not_f32, prepare_forward, run_conv, destroy_conv},
     {0},
 };
 
 const ons_kernel ons_conv_grad_x_kernels[] = {
+    {"winograd", ons_wino_refuse, ons_wino_prepare, ons_wino_run, ons_wino_destroy},
     {"tiles", ons_cpu_refuse_not_f32, prepare_grad_x, run_conv, destroy_conv},
     {0},
 };

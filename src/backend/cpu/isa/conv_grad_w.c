@@ -5,6 +5,7 @@
  */
 #include "backend/cpu/isa/kernels.h"
 #include "backend/cpu/isa/gemm.h"
+#include "backend/cpu/isa/winograd.h"
 
 enum { NR = ONS_NR };
 
@@ -133,6 +134,7 @@ static onestep_status prepare_grad_w(ons_prep *p)
 }
 
 const ons_kernel ons_conv_grad_w_kernels[] = {
+    {"winograd", ons_wino_refuse, ons_wino_grad_w_prepare, ons_wino_grad_w_run, ons_wino_grad_w_destroy},
     {"tiles", ons_cpu_refuse_not_f32, prepare_grad_w, run_grad_w, NULL},
     {0},
 };

@@ -63,4 +63,11 @@ size_t ons_outer_scratch(int64_t m, int n_threads);
 void ons_outer_run(const ons_outer *o, int thread, int n_threads);
 void ons_outer_pack_plain(const ons_outer *o, int64_t k0, int64_t kc, int64_t n0, float *dst);
 
+/*
+ * One panel without packing A: c[i][0 .. cols) = (or += unless first) sum over k < kc of a[k * lda + i] b[k *
+ * NR + ..], i < m. The last row of `a` must be readable up to a multiple of MR.
+ */
+void ons_outer_tiles(int64_t kc, const float *a, int64_t lda, const float *b, float *c, int64_t ldc, int64_t m,
+                     int64_t cols, bool first);
+
 #endif

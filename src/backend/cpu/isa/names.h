@@ -42,5 +42,14 @@
 #define ons_timestep_kernels ISA(ons_timestep_kernels)
 #define ons_unary_grad_kernels ISA(ons_unary_grad_kernels)
 #define ons_unary_kernels ISA(ons_unary_kernels)
+#define ons_outer_tiles ISA(ons_outer_tiles)
+#define ons_wino_refuse ISA(ons_wino_refuse)
+#define ons_wino_pack ISA(ons_wino_pack)
+#define ons_wino_prepare ISA(ons_wino_prepare)
+#define ons_wino_run ISA(ons_wino_run)
+#define ons_wino_destroy ISA(ons_wino_destroy)
+#define ons_wino_grad_w_prepare ISA(ons_wino_grad_w_prepare)
+#define ons_wino_grad_w_run ISA(ons_wino_grad_w_run)
+#define ons_wino_grad_w_destroy ISA(ons_wino_grad_w_destroy)
 
 #endif

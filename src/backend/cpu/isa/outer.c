@@ -9,14 +9,14 @@
 
 enum { MR = ONS_MR, NR = ONS_NR };
 
-static __attribute__((noinline)) void multiply_outer(int64_t kc, const float *a, const float *b, float *c,
-                                                     int64_t ldc, bool first)
+static __attribute__((noinline)) void multiply_outer(int64_t kc, const float *a, int64_t lda, const float *b,
+                                                     float *c, int64_t ldc, bool first)
 {
     vf acc[MR][2];
 
     for (int i = 0; i < MR; i++)
         acc[i][0] = acc[i][1] = (vf){0};
-    for (int64_t k = 0; k < kc; k++, a += MR, b += NR) {
+    for (int64_t k = 0; k < kc; k++, a += lda, b += NR) {
         vf b0 = v_load(b), b1 = v_load(b + VW);
 
         for (int i = 0; i < MR; i++) {
@@ -37,12 +37,12 @@ static __attribute__((noinline)) void multiply_outer(int64_t kc, const float *a,
 }
 
 /* A tile that sticks out of C goes through a buffer. */
-static void multiply_edge(int64_t kc, const float *a, const float *b, float *c, int64_t ldc, bool first,
-                          int64_t rows, int64_t cols)
+static void multiply_edge(int64_t kc, const float *a, int64_t lda, const float *b, float *c, int64_t ldc,
+                          bool first, int64_t rows, int64_t cols)
 {
     float tile[MR * NR];
 
-    multiply_outer(kc, a, b, tile, NR, true);
+    multiply_outer(kc, a, lda, b, tile, NR, true);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < cols; j++)
             c[i * ldc + j] = first ? tile[i * NR + j] : c[i * ldc + j] + tile[i * NR + j];
@@ -97,9 +97,9 @@ static void run_panel(const ons_outer *o, int64_t kc, const float *a, const floa
         float *c = o->c + t * MR * o->ldc + n0;
 
         if (rows == MR && cols == NR)
-            multiply_outer(kc, a + (t - from) * MR * kc, b, c, o->ldc, first);
+            multiply_outer(kc, a + (t - from) * MR * kc, MR, b, c, o->ldc, first);
         else
-            multiply_edge(kc, a + (t - from) * MR * kc, b, c, o->ldc, first, rows, cols);
+            multiply_edge(kc, a + (t - from) * MR * kc, MR, b, c, o->ldc, first, rows, cols);
     }
 }
 
@@ -147,5 +147,16 @@ void ons_outer_run(const ons_outer *o, int thread, int n_threads)
             o->pack_b(o, k, kc, p * NR, b);
             run_panel(o, kc, a, b, p * NR, t0, t1, k == 0 && !o->add);
         }
+    }
+}
+
+void ons_outer_tiles(int64_t kc, const float *a, int64_t lda, const float *b, float *c, int64_t ldc, int64_t m,
+                     int64_t cols, bool first)
+{
+    for (int64_t i = 0; i < m; i += MR, a += MR, c += MR * ldc) {
+        if (m - i >= MR && cols == NR)
+            multiply_outer(kc, a, lda, b, c, ldc, first);
+        else
+            multiply_edge(kc, a, lda, b, c, ldc, first, m - i < MR ? m - i : MR, cols);
     }
 }

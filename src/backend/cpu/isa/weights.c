@@ -2,13 +2,14 @@
 #include <stdio.h>
 
 #include "backend/cpu/isa/weights.h"
+#include "backend/cpu/isa/winograd.h"
 
 enum { NR = ONS_NR };
 
 size_t ons_b_floats(const ons_pack_shape *s)
 {
     if (!s->stride)
-        return ons_pack_b_floats(s->k, s->n);
+        return (s->winograd ? ONS_WINO_POINTS : 1) * ons_pack_b_floats(s->k, s->n);
     return ons_pack_b_floats(s->kh * s->kw * s->o, s->c);
 }
 
@@ -33,6 +34,11 @@ static void pack_phases(float *dst, const float *w, const ons_pack_shape *s, int
 
 static void pack_panels(float *dst, const float *src, const ons_pack_shape *s, int64_t from, int64_t to)
 {
+    if (s->winograd) {
+        for (int64_t p = from; p < to; p++)
+            ons_wino_pack(dst, src, s, p);
+        return;
+    }
     if (!s->stride) {
         ons_pack_b(dst, src, s->ld, s->k, s->n, s->transposed, s->alpha, from, to);
         return;
@@ -86,8 +92,9 @@ onestep_status ons_b_prepare(ons_b_source *b, const ons_prep *p, int operand, co
         *scratch_bytes = ons_cpu_align(bytes);
         return ONESTEP_OK;
     }
-    snprintf(layout, sizeof layout, "panels%d %s k%lld n%lld s%lld a%.9g", NR, shape->transposed ? "t" : "n",
-             (long long)shape->k, (long long)shape->n, (long long)shape->stride, (double)shape->alpha);
+    snprintf(layout, sizeof layout, "%s%d %s k%lld n%lld s%lld a%.9g", shape->winograd ? "winograd" : "panels",
+             NR, shape->transposed ? "t" : "n", (long long)shape->k, (long long)shape->n,
+             (long long)shape->stride, (double)shape->alpha);
     b->packed =
         ons_params_packed(set, leaf->attrs.param.index, layout, bytes, pack_param, shape, sizeof *shape);
     if (!b->packed)

@@ -15,6 +15,7 @@ typedef struct ons_pack_shape {
     float alpha;
     /* Backward-data of a convolution w [o, kh, kw, c]: B per phase is [(tap, o)][c]. stride 0: not that. */
     int64_t stride, kh, kw, o, c;
+    bool winograd; /* 3x3 weights [o, 3, 3, c] in Winograd's domain; transposed: forward */
 } ons_pack_shape;
 
 typedef struct ons_b_source {
@@ -30,6 +31,9 @@ onestep_status ons_b_prepare(ons_b_source *b, const ons_prep *p, int operand, co
                              size_t *scratch_bytes);
 /* Inside a parallel region: the packed data, filling `scratch` when it is not shared (has a barrier then). */
 const float *ons_b_data(const ons_b_source *b, const float *values, float *scratch, int thread, int n_threads);
+
+/* One panel of NR columns of every point, of weights in Winograd's domain. */
+void ons_wino_pack(float *dst, const float *w, const ons_pack_shape *s, int64_t panel);
 
 /* Taps of one axis in a phase: those with r % stride == phase. */
 static inline int ons_phase_taps(int64_t size, int64_t stride, int64_t phase)
