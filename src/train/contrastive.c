@@ -25,7 +25,8 @@ int ons_contrastive_default_iterations(size_t n_pictures)
 
 static ons_contrastive_options with_defaults(const ons_contrastive_options *given)
 {
-    static const int tower[] = {16, 32, 64, 128, 192};
+    static const int tower[] = {8, 24, 48, 96,
+                                160}; /* half the time goes into the first level: few channels there */
     ons_contrastive_options o = *given;
     size_t n = ons_dataset_count(o.data);
 
