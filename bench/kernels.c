@@ -300,6 +300,7 @@ int main(int argc, char **argv)
     time_conv(64, 16, 64, 4, 3, 1);
     time_conv(64, 16, 128, 64, 1, 1);
     time_conv(64, 8, 256, 128, 1, 1);
+    time_conv(32, 64, 16, 16, 3, 1);
     time_conv(32, 64, 32, 32, 3, 1);
     time_conv(32, 64, 3, 32, 3, 1);
     time_conv(32, 64, 32, 3, 3, 1);
@@ -324,6 +325,8 @@ int main(int argc, char **argv)
     time_attention(64, 4, 64, 64, 128);
     time_attention(64, 8, 256, 256, 128);
     time_attention(1, 8, 1024, 1024, 320);
+    time_elements(ONS_OP_GEGLU, ONS_SHAPE2(3072, 1024), ONS_SHAPE0(), 1);
+    time_elements(ONS_OP_GEGLU_GRAD, ONS_SHAPE2(3072, 1024), ONS_SHAPE2(3072, 512), 2);
     time_elements(ONS_OP_ADD, image, image, 2);
     time_elements(ONS_OP_ADD, image, ONS_SHAPE4(64, 1, 1, 64), 2);
     time_elements(ONS_OP_SILU, image, image, 1);

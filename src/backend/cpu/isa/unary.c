@@ -237,9 +237,15 @@ static void run_geglu_rows(void *context, int64_t begin, int64_t end, int thread
     }
 }
 
-MAP2(map_geglu_grad_a, x *v_normal_cdf(x) * d)
+/* da = dy gelu(b), db = dy a gelu'(b), with Phi(b) taken once. */
+INLINE void geglu_grad_one(vf a, vf b, vf dy, vf *da, vf *db)
+{
+    vf cdf = v_normal_cdf(b);
 
-/* db = dy a gelu'(b): the product dy a is formed in the output first. */
+    *da = dy * b * cdf;
+    *db = dy * a * (cdf + b * INV_SQRT_2PI * v_exp(-0.5f * b * b));
+}
+
 static void run_geglu_grad_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     const geglu_job *job = context;
@@ -249,11 +255,21 @@ static void run_geglu_grad_rows(void *context, int64_t begin, int64_t end, int t
         const float *a = (const float *)job->args->in[0] + 2 * i * job->c, *b = a + job->c;
         const float *dy = (const float *)job->args->in[1] + i * job->c;
         float *da = (float *)job->args->out[0] + 2 * i * job->c, *db = da + job->c;
+        int64_t j = 0;
+        vf x, y;
 
-        for (int64_t j = 0; j < job->c; j++)
-            db[j] = dy[j] * a[j];
-        map_gelu_grad(db, b, db, job->c, 0, 0);
-        map_geglu_grad_a(da, b, dy, job->c, 0, 0);
+        for (; j + VW <= job->c; j += VW) {
+            geglu_grad_one(v_load(a + j), v_load(b + j), v_load(dy + j), &x, &y);
+            v_store(da + j, x);
+            v_store(db + j, y);
+        }
+        if (j < job->c) {
+            int64_t n = job->c - j;
+
+            geglu_grad_one(v_load_part(a + j, n), v_load_part(b + j, n), v_load_part(dy + j, n), &x, &y);
+            v_store_part(da + j, x, n);
+            v_store_part(db + j, y, n);
+        }
     }
 }
 

@@ -41,7 +41,7 @@ const char *ons_wino_refuse(const ons_node *n)
         return "not 3x3 with stride 1";
     if (n->attrs.conv.pad_top > 2 || n->attrs.conv.pad_left > 2)
         return "wide padding";
-    if (a->d[3] % VW || b->d[3] % VW || a->d[3] < 32 || b->d[3] < 32)
+    if (a->d[3] % VW || b->d[3] % VW || a->d[3] < 16 || b->d[3] < 16)
         return "few channels, or not whole vectors of them";
     if (tiles * 16 * 3 > y->d[1] * y->d[2] * 5)
         return "tiles of 4x4 would be too empty";
