@@ -12,11 +12,17 @@ typedef struct distill_args {
 } distill_args;
 
 static const cli_option distill_options[] = {
-    {'m', "model", CLI_TEXT, offsetof(distill_args, model), .unit = "TEACHER", .help = "pipeline folder", .required = true},
-    {0, "method", CLI_TEXT, offsetof(distill_args, method), .help = "distillation method: dmd; default from the recipe"},
-    {0, "pairs", CLI_TEXT, offsetof(distill_args, pairs), .unit = "DIR", .help = "folder made by onestep pairs"},
-    {0, "perceptual", CLI_TEXT, offsetof(distill_args, perceptual), .unit = "DIR", .help = "perceptual network to use, or where to keep the one trained now; default OUTPUT/training/perceptual"},
-    {0, "timestep", CLI_INT, offsetof(distill_args, timestep), .min = 0, .max = 999, .help = "conditioning timestep of the student; default from the recipe"},
+    {'m', "model", CLI_TEXT, offsetof(distill_args, model), .unit = "TEACHER", .help = "pipeline folder",
+     .required = true},
+    {0, "method", CLI_TEXT, offsetof(distill_args, method),
+     .help = "distillation method: dmd; default from the recipe"},
+    {0, "pairs", CLI_TEXT, offsetof(distill_args, pairs), .unit = "DIR",
+     .help = "folder made by onestep pairs"},
+    {0, "perceptual", CLI_TEXT, offsetof(distill_args, perceptual), .unit = "DIR",
+     .help =
+         "perceptual network to use, or where to keep the one trained now; default OUTPUT/training/perceptual"},
+    {0, "timestep", CLI_INT, offsetof(distill_args, timestep), .min = 0, .max = 999,
+     .help = "conditioning timestep of the student; default from the recipe"},
     {0},
 };
 
@@ -30,11 +36,16 @@ static const cli_group groups[] = {
 static int run(const cli_call *call)
 {
     const distill_args *a = call->values;
-    ons_distill_options o = { .teacher = a->model, .data = a->run.data, .pairs = a->pairs, .perceptual = a->perceptual,
-                              .output = a->run.output, .resume = a->run.resume, .n_threads = a->common.n_threads,
-                              .precision = cli_precision(&a->common) };
+    ons_distill_options o = {.teacher = a->model,
+                             .data = a->run.data,
+                             .pairs = a->pairs,
+                             .perceptual = a->perceptual,
+                             .output = a->run.output,
+                             .resume = a->run.resume,
+                             .n_threads = a->common.n_threads,
+                             .precision = cli_precision(&a->common)};
     ons_energy *energy = NULL;
-    ons_recipe r = { 0 };
+    ons_recipe r = {0};
     onestep_status st;
 
     cli_apply_common(&a->common);
@@ -55,9 +66,12 @@ fail:
 const cli_command cli_cmd_distill = {
     .name = "distill",
     .summary = "distill a teacher into a one-step student",
-    .details = "Distribution Matching Distillation: the difference of two scores moves the generator, a regression on the teacher's "
-               "noise-latent pairs anchors it. Writes a pipeline folder whose settings (one step, its timestep, no guidance) are "
-               "picked up by generate and by diffusers. Health figures are in OUTPUT/training/log.jsonl, sample sheets beside it.",
+    .details = "Distribution Matching Distillation: the difference of two scores moves the generator, a "
+               "regression on the teacher's "
+               "noise-latent pairs anchors it. Writes a pipeline folder whose settings (one step, its "
+               "timestep, no guidance) are "
+               "picked up by generate and by diffusers. Health figures are in OUTPUT/training/log.jsonl, "
+               "sample sheets beside it.",
     .groups = groups,
     .values_size = sizeof(distill_args),
     .run = run,

@@ -13,12 +13,18 @@ typedef struct pairs_args {
 } pairs_args;
 
 static const cli_option pairs_options[] = {
-    {'m', "model", CLI_TEXT, offsetof(pairs_args, model), .unit = "TEACHER", .help = "pipeline folder", .required = true},
-    {0, "count", CLI_INT, offsetof(pairs_args, count), .min = 1, .max = 1e9, .help = "pairs in all; default from the recipe"},
-    {0, "steps", CLI_INT, offsetof(pairs_args, steps), .min = 1, .max = 1000, .help = "teacher steps per pair; default from the recipe"},
-    {0, "cfg-scale", CLI_REAL, offsetof(pairs_args, guidance), .min = 0, .max = 100, .help = "guidance scale, for names and keywords; default from the recipe"},
-    {0, "sampler", CLI_TEXT, offsetof(pairs_args, sampler), .help = "deterministic sampler; default from the recipe"},
-    {0, "part", CLI_TEXT, offsetof(pairs_args, part), .unit = "I/N", .help = "make only the shards of process I (0 to N-1) of N"},
+    {'m', "model", CLI_TEXT, offsetof(pairs_args, model), .unit = "TEACHER", .help = "pipeline folder",
+     .required = true},
+    {0, "count", CLI_INT, offsetof(pairs_args, count), .min = 1, .max = 1e9,
+     .help = "pairs in all; default from the recipe"},
+    {0, "steps", CLI_INT, offsetof(pairs_args, steps), .min = 1, .max = 1000,
+     .help = "teacher steps per pair; default from the recipe"},
+    {0, "cfg-scale", CLI_REAL, offsetof(pairs_args, guidance), .min = 0, .max = 100,
+     .help = "guidance scale, for names and keywords; default from the recipe"},
+    {0, "sampler", CLI_TEXT, offsetof(pairs_args, sampler),
+     .help = "deterministic sampler; default from the recipe"},
+    {0, "part", CLI_TEXT, offsetof(pairs_args, part), .unit = "I/N",
+     .help = "make only the shards of process I (0 to N-1) of N"},
     {0},
 };
 
@@ -33,11 +39,18 @@ static void fill_options(const cli_call *call, const ons_recipe *r, ons_pairs_op
 {
     const pairs_args *a = call->values;
 
-    *o = (ons_pairs_options){ .output = a->run.output, .count = r->pairs.count, .steps = r->pairs.steps,
-                              .guidance = r->pairs.guidance, .guidance_keyword = r->pairs.guidance_keyword,
-                              .sampler = a->sampler ? a->sampler : r->pairs.sampler, .p_keyword = r->captions.p_keyword,
-                              .seed = r->seed, .n_parts = 1, .batch = cli_given(call, "batch-size") ? a->run.batch_size : 64,
-                              .n_threads = a->common.n_threads, .precision = cli_precision(&a->common) };
+    *o = (ons_pairs_options){.output = a->run.output,
+                             .count = r->pairs.count,
+                             .steps = r->pairs.steps,
+                             .guidance = r->pairs.guidance,
+                             .guidance_keyword = r->pairs.guidance_keyword,
+                             .sampler = a->sampler ? a->sampler : r->pairs.sampler,
+                             .p_keyword = r->captions.p_keyword,
+                             .seed = r->seed,
+                             .n_parts = 1,
+                             .batch = cli_given(call, "batch-size") ? a->run.batch_size : 64,
+                             .n_threads = a->common.n_threads,
+                             .precision = cli_precision(&a->common)};
     if (cli_given(call, "count"))
         o->count = a->count;
     if (cli_given(call, "steps"))
@@ -51,7 +64,7 @@ static int run(const cli_call *call)
     const pairs_args *a = call->values;
     ons_pairs_options o;
     ons_energy *energy = NULL;
-    ons_recipe r = { 0 };
+    ons_recipe r = {0};
     ons_model *m = NULL;
     ons_dataset *d = NULL;
     char rest;
@@ -67,7 +80,7 @@ static int run(const cli_call *call)
     ONS_TRY(cli_open_energy(&a->run, &energy));
     o.energy = energy;
     ONS_TRY(ons_model_open(a->model, &m));
-    ONS_TRY(ons_dataset_open(a->run.data, &(ons_dataset_options){ .size = 0 }, &d));
+    ONS_TRY(ons_dataset_open(a->run.data, &(ons_dataset_options){.size = 0}, &d));
     st = ons_pairs_make(m, d, &o);
 fail:
     ons_dataset_close(&d);
@@ -80,8 +93,10 @@ fail:
 const cli_command cli_cmd_pairs = {
     .name = "pairs",
     .summary = "make noise-latent pairs with a teacher",
-    .details = "Runs the teacher with a deterministic sampler over the captions of a data set and stores the results in numbered "
-               "shards. Pair i depends on the seed and i alone: run the same command again to continue, with a larger --count to "
+    .details = "Runs the teacher with a deterministic sampler over the captions of a data set and stores the "
+               "results in numbered "
+               "shards. Pair i depends on the seed and i alone: run the same command again to continue, with a "
+               "larger --count to "
                "extend, with --part to share the work between processes.",
     .groups = groups,
     .values_size = sizeof(pairs_args),

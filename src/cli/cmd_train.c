@@ -12,7 +12,10 @@ typedef struct train_args {
 } train_args;
 
 static const cli_option train_options[] = {
-    {0, "init", CLI_TEXT, offsetof(train_args, init), .unit = "MODEL", .help = "fine-tune this pipeline (its vocabulary, autoencoder and text encoder are kept)"},
+    {0, "init", CLI_TEXT, offsetof(train_args, init), .unit = "MODEL",
+     .help = "fine-tune this pipeline (its vocabulary, autoencoder and text encoder are kept)"},
+    {0, "help-recipe", CLI_FLAG, offsetof(train_args, help_recipe),
+     .help = "list every recipe setting with its default and meaning"},
     {0},
 };
 
@@ -26,12 +29,20 @@ static const cli_group groups[] = {
 static int run(const cli_call *call)
 {
     const train_args *a = call->values;
-    ons_train_options o = { .data = a->run.data, .output = a->run.output, .init = a->init, .resume = a->run.resume,
-                            .n_threads = a->common.n_threads, .precision = cli_precision(&a->common) };
+    ons_train_options o = {.data = a->run.data,
+                           .output = a->run.output,
+                           .init = a->init,
+                           .resume = a->run.resume,
+                           .n_threads = a->common.n_threads,
+                           .precision = cli_precision(&a->common)};
     ons_energy *energy = NULL;
-    ons_recipe r = { 0 };
+    ons_recipe r = {0};
     onestep_status st;
 
+    if (a->help_recipe) {
+        ons_recipe_describe(stdout);
+        return CLI_DONE;
+    }
     cli_apply_common(&a->common);
     ONS_TRY(cli_load_recipe(call, &a->run, "train", &r));
     ONS_TRY(cli_open_energy(&a->run, &energy));
@@ -46,8 +57,10 @@ fail:
 const cli_command cli_cmd_train = {
     .name = "train",
     .summary = "train a teacher from pictures with captions",
-    .details = "Learns a vocabulary, an autoencoder, then the diffusion network with its text encoder, and writes a pipeline "
-               "folder in the diffusers layout. Progress, loss plots and sample sheets go to OUTPUT/training. Ctrl-C saves; "
+    .details = "Learns a vocabulary, an autoencoder, then the diffusion network with its text encoder, and "
+               "writes a pipeline "
+               "folder in the diffusers layout. Progress, loss plots and sample sheets go to OUTPUT/training. "
+               "Ctrl-C saves; "
                "--resume continues to the same bits.",
     .groups = groups,
     .values_size = sizeof(train_args),

@@ -1,4 +1,5 @@
-/* Flags override the recipe: only those that were given, so that a recipe's value is never replaced by a flag's default. */
+/* Flags override the recipe: only those that were given, so that a recipe's value is never replaced by a flag's
+ * default. */
 #include "cli/long_run.h"
 
 #include <inttypes.h>
@@ -8,16 +9,25 @@
 #include "base/memory.h"
 
 const cli_option cli_long_run_options[] = {
-    {0, "recipe", CLI_TEXT, offsetof(cli_long_run, recipe), .unit = "FILE", .help = "JSON recipe; see recipes/ and train --help-recipe"},
-    {0, "data", CLI_TEXT, offsetof(cli_long_run, data), .unit = "DIR", .help = "data set: pictures with captions, or a text file of captions", .required = true},
-    {'o', "output", CLI_TEXT, offsetof(cli_long_run, output), .unit = "DIR", .help = "folder for the result", .required = true},
-    {0, "iterations", CLI_INT, offsetof(cli_long_run, iterations), .min = 0, .max = 1e9, .help = "steps; default from the recipe"},
-    {0, "batch-size", CLI_INT, offsetof(cli_long_run, batch_size), .min = 1, .max = 65536, .help = "pictures per step; default from the recipe"},
-    {0, "checkpoint-every", CLI_INT, offsetof(cli_long_run, checkpoint_every), .min = 1, .max = 1e9, .help = "steps between checkpoints; default from the recipe"},
-    {'s', "seed", CLI_U64, offsetof(cli_long_run, seed), .help = "of everything random; default from the recipe"},
-    {0, "set", CLI_TEXT, offsetof(cli_long_run, set), .unit = "KEY=VALUE,...", .help = "override any recipe setting, e.g. distill.lr=5e-5"},
-    {0, "watts", CLI_REAL, offsetof(cli_long_run, watts), .min = 0, .max = 100000, .unit = "W", .help = "declared power, used where no energy counter can be read"},
-    {0, "resume", CLI_FLAG, offsetof(cli_long_run, resume), .help = "continue an interrupted run of the same output"},
+    {0, "recipe", CLI_TEXT, offsetof(cli_long_run, recipe), .unit = "FILE",
+     .help = "JSON recipe; see recipes/ and train --help-recipe"},
+    {0, "data", CLI_TEXT, offsetof(cli_long_run, data), .unit = "DIR",
+     .help = "data set: pictures with captions, or a text file of captions"},
+    {'o', "output", CLI_TEXT, offsetof(cli_long_run, output), .unit = "DIR", .help = "folder for the result"},
+    {0, "iterations", CLI_INT, offsetof(cli_long_run, iterations), .min = 0, .max = 1e9,
+     .help = "steps; default from the recipe"},
+    {0, "batch-size", CLI_INT, offsetof(cli_long_run, batch_size), .min = 1, .max = 65536,
+     .help = "pictures per step; default from the recipe"},
+    {0, "checkpoint-every", CLI_INT, offsetof(cli_long_run, checkpoint_every), .min = 1, .max = 1e9,
+     .help = "steps between checkpoints; default from the recipe"},
+    {'s', "seed", CLI_U64, offsetof(cli_long_run, seed),
+     .help = "of everything random; default from the recipe"},
+    {0, "set", CLI_TEXT, offsetof(cli_long_run, set), .unit = "KEY=VALUE,...",
+     .help = "override any recipe setting, e.g. distill.lr=5e-5"},
+    {0, "watts", CLI_REAL, offsetof(cli_long_run, watts), .min = 0, .max = 100000, .unit = "W",
+     .help = "declared power, used where no energy counter can be read"},
+    {0, "resume", CLI_FLAG, offsetof(cli_long_run, resume),
+     .help = "continue an interrupted run of the same output"},
     {0},
 };
 
@@ -35,7 +45,8 @@ static onestep_status apply_settings(ons_recipe *r, const char *list)
     char *copy = ons_strdup(list), *save = NULL;
     onestep_status st = copy ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for --set");
 
-    for (char *item = copy ? strtok_r(copy, ",", &save) : NULL; item && st == ONESTEP_OK; item = strtok_r(NULL, ",", &save)) {
+    for (char *item = copy ? strtok_r(copy, ",", &save) : NULL; item && st == ONESTEP_OK;
+         item = strtok_r(NULL, ",", &save)) {
         char *equals = strchr(item, '=');
 
         if (!equals) {
@@ -54,6 +65,9 @@ onestep_status cli_load_recipe(const cli_call *call, const cli_long_run *l, cons
     onestep_status st;
 
     ons_recipe_init(r);
+    if (!l->data || !l->output)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "--data and --output are both needed; see onestep %s --help",
+                        call->command->name);
     if (l->recipe)
         ONS_TRY(ons_recipe_load(l->recipe, r));
     if (cli_given(call, "iterations"))
@@ -78,6 +92,7 @@ onestep_status cli_open_energy(const cli_long_run *l, ons_energy **e)
     onestep_status st = ons_energy_open(NULL, l->watts, e);
 
     if (st == ONESTEP_OK)
-        ons_info("energy: %s%s%s", ons_energy_source(*e), *ons_energy_advice(*e) ? "; " : "", ons_energy_advice(*e));
+        ons_info("energy: %s%s%s", ons_energy_source(*e), *ons_energy_advice(*e) ? "; " : "",
+                 ons_energy_advice(*e));
     return st;
 }

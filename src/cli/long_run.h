@@ -1,4 +1,5 @@
-/* What train, pairs and distill share on the command line: the recipe and the flags that override it, energy, resuming. */
+/* What train, pairs and distill share on the command line: the recipe and the flags that override it, energy,
+ * resuming. */
 #ifndef ONS_CLI_LONG_RUN_H
 #define ONS_CLI_LONG_RUN_H
 
@@ -16,10 +17,12 @@ typedef struct cli_long_run {
 extern const cli_option cli_long_run_options[];
 
 /*
- * Reads the recipe (the built-in defaults when none is given) and applies the flags that the user gave; `section` ("train",
- * "distill") is where --iterations and --batch-size go. --set takes PATH=VALUE[,PATH=VALUE...].
+ * Reads the recipe (the built-in defaults when none is given) and applies the flags that the user gave;
+ * `section` ("train", "distill") is where --iterations and --batch-size go. --set takes
+ * PATH=VALUE[,PATH=VALUE...].
  */
-onestep_status cli_load_recipe(const cli_call *call, const cli_long_run *l, const char *section, ons_recipe *r) ONESTEP_CHECK;
+onestep_status cli_load_recipe(const cli_call *call, const cli_long_run *l, const char *section,
+                               ons_recipe *r) ONESTEP_CHECK;
 onestep_status cli_open_energy(const cli_long_run *l, ons_energy **e) ONESTEP_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The loop around a method: what it needs is opened or made (perceptual network), then step, record, check health, keep the best,
- * checkpoint. The student on disk is the averaged generator in the teacher's folder layout.
+ * The loop around a method: what it needs is opened or made (perceptual network), then step, record, check
+ * health, keep the best, checkpoint. The student on disk is the averaged generator in the teacher's folder
+ * layout.
  */
 #include "distill/distill.h"
 
@@ -32,7 +33,7 @@ typedef struct job {
     ons_model student; /* borrows the teacher's parts, the method's averaged weights */
     ons_samples samples;
     ons_health health;
-    double best;       /* lowest Fréchet distance so far; < 0: none */
+    double best; /* lowest Fréchet distance so far; < 0: none */
     ons_run run;
     char *folder, *checkpoint;
 } job;
@@ -55,7 +56,8 @@ static onestep_status read_channels(const char *text, ons_contrastive_options *o
         long v = strtol(at, &end, 10);
 
         if (end == at || v < 1 || v > 4096 || o->n_levels == ONS_MAX_LEVELS || (*end && *end != ','))
-            return ons_fail(ONESTEP_BAD_ARGUMENT, "perceptual.channels '%s': expected widths such as 16,32,64", text);
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "perceptual.channels '%s': expected widths such as 16,32,64",
+                            text);
         o->channels[o->n_levels++] = (int)v;
         at = *end ? end + 1 : end;
     }
@@ -66,11 +68,19 @@ static onestep_status train_perceptual(job *j, const char *folder)
 {
     const ons_recipe *r = j->r;
     ons_progress progress;
-    ons_contrastive_options o = { .data = j->d, .image_size = r->resolution, .embed_dim = r->perceptual.embed_dim,
-                                  .vocab_size = r->tokenizer.vocab_size, .iterations = r->perceptual.iterations,
-                                  .batch_size = r->perceptual.batch_size, .lr = r->perceptual.lr, .p_keyword = -1,
-                                  .seed = r->seed + 1000, .n_threads = j->o->n_threads, .precision = j->o->precision,
-                                  .progress = report_perceptual, .user = &progress };
+    ons_contrastive_options o = {.data = j->d,
+                                 .image_size = r->resolution,
+                                 .embed_dim = r->perceptual.embed_dim,
+                                 .vocab_size = r->tokenizer.vocab_size,
+                                 .iterations = r->perceptual.iterations,
+                                 .batch_size = r->perceptual.batch_size,
+                                 .lr = r->perceptual.lr,
+                                 .p_keyword = -1,
+                                 .seed = r->seed + 1000,
+                                 .n_threads = j->o->n_threads,
+                                 .precision = j->o->precision,
+                                 .progress = report_perceptual,
+                                 .user = &progress};
     onestep_status st;
 
     ONS_TRY(read_channels(r->perceptual.channels, &o));
@@ -104,11 +114,13 @@ static onestep_status open_inputs(job *j)
     onestep_status st;
 
     ONS_TRY(ons_model_open(j->o->teacher, &j->teacher));
-    ONS_TRY(ons_dataset_open(j->o->data, &(ons_dataset_options){ .size = pictures ? r->resolution : 0 }, &j->d));
+    ONS_TRY(ons_dataset_open(j->o->data, &(ons_dataset_options){.size = pictures ? r->resolution : 0}, &j->d));
     if (r->distill.weight_reg > 0) {
         if (!j->o->pairs) {
-            st = ons_fail(ONESTEP_BAD_ARGUMENT, "the regression term needs pairs: make them with 'onestep pairs' and give --pairs DIR, "
-                                                "or set distill.weight_reg to 0");
+            st = ons_fail(
+                ONESTEP_BAD_ARGUMENT,
+                "the regression term needs pairs: make them with 'onestep pairs' and give --pairs DIR, "
+                "or set distill.weight_reg to 0");
             goto fail;
         }
         ONS_TRY(ons_pairs_open(j->o->pairs, &j->pairs));
@@ -126,11 +138,14 @@ static onestep_status check_teacher(const job *j)
     const ons_unet_config *c = &j->teacher->unet_config;
 
     if (j->r->distill.timestep >= j->teacher->schedule.n)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "distill.timestep %d: the teacher has timesteps 0 to %d", j->r->distill.timestep,
-                        j->teacher->schedule.n - 1);
-    if (j->pairs.n && (j->pairs.c != c->in_channels || j->pairs.context != ons_tokenizer_context(j->teacher->tokenizer)))
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: pairs with %lld channels and %d tokens, the teacher has %d and %d: they are "
-                        "another model's", j->o->pairs, (long long)j->pairs.c, j->pairs.context, c->in_channels,
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "distill.timestep %d: the teacher has timesteps 0 to %d",
+                        j->r->distill.timestep, j->teacher->schedule.n - 1);
+    if (j->pairs.n &&
+        (j->pairs.c != c->in_channels || j->pairs.context != ons_tokenizer_context(j->teacher->tokenizer)))
+        return ons_fail(ONESTEP_BAD_ARGUMENT,
+                        "%s: pairs with %lld channels and %d tokens, the teacher has %d and %d: they are "
+                        "another model's",
+                        j->o->pairs, (long long)j->pairs.c, j->pairs.context, c->in_channels,
                         ons_tokenizer_context(j->teacher->tokenizer));
     return ONESTEP_OK;
 }
@@ -166,9 +181,9 @@ static onestep_status save_student(job *j, const char *folder)
 static onestep_status save(job *j)
 {
     ons_checkpoint_set sets[ONS_METHOD_MAX_SETS];
-    json_t *state = json_pack("{s:I, s:s, s:f, s:o}", "step", (json_int_t)j->run.step, "fingerprint",
-                              ons_fingerprint(j->o->n_threads), "best", j->best, "method",
-                              j->method->save_state(j->state));
+    json_t *state =
+        json_pack("{s:I, s:s, s:f, s:o}", "step", (json_int_t)j->run.step, "fingerprint",
+                  ons_fingerprint(j->o->n_threads), "best", j->best, "method", j->method->save_state(j->state));
     int n = j->method->sets(j->state, sets);
     onestep_status st = ons_checkpoint_save(j->checkpoint, sets, n, state);
 
@@ -191,8 +206,8 @@ static onestep_status restore(job *j, int64_t *step)
     j->method->load_state(j->state, json_object_get(state, "method"));
     fingerprint = json_string_value(json_object_get(state, "fingerprint"));
     if (fingerprint && strcmp(fingerprint, ons_fingerprint(j->o->n_threads)))
-        ons_warn("the checkpoint was made with %s, this is %s: the run goes on, but the bits will differ", fingerprint,
-                 ons_fingerprint(j->o->n_threads));
+        ons_warn("the checkpoint was made with %s, this is %s: the run goes on, but the bits will differ",
+                 fingerprint, ons_fingerprint(j->o->n_threads));
     json_decref(state);
     return ONESTEP_OK;
 }
@@ -208,15 +223,16 @@ static onestep_status check_health(job *j)
         return ONESTEP_OK;
     if ((st = ons_health_check(&j->health, j->r->seed + 5000, &h)) != ONESTEP_OK)
         return st;
-    st = ons_run_log(&j->run, json_pack("{s:f, s:f, s:f, s:f, s:f}", "frechet", h.frechet, "sample_mean", h.mean, "sample_std",
-                                        h.std, "teacher_mean", h.teacher_mean, "teacher_std", h.teacher_std));
+    st = ons_run_log(&j->run, json_pack("{s:f, s:f, s:f, s:f, s:f}", "frechet", h.frechet, "sample_mean",
+                                        h.mean, "sample_std", h.std, "teacher_mean", h.teacher_mean,
+                                        "teacher_std", h.teacher_std));
     if (st != ONESTEP_OK)
         return st;
     ons_verbose("step %lld: Frechet distance %.4f, mean %.3f (teacher %.3f), spread %.3f (teacher %.3f)",
                 (long long)j->run.step, h.frechet, h.mean, h.teacher_mean, h.std, h.teacher_std);
     if (h.std > 1.3 * h.teacher_std || h.std < 0.7 * h.teacher_std)
-        ons_warn("step %lld: the student's spread is %.2f times the teacher's; over-saturated or collapsing", (long long)j->run.step,
-                 h.std / h.teacher_std);
+        ons_warn("step %lld: the student's spread is %.2f times the teacher's; over-saturated or collapsing",
+                 (long long)j->run.step, h.std / h.teacher_std);
     if (j->best >= 0 && h.frechet >= j->best)
         return ONESTEP_OK;
     j->best = h.frechet;
@@ -231,7 +247,7 @@ static onestep_status loop(job *j, int64_t step)
     onestep_status st;
 
     for (; step < j->r->distill.iterations; step++) {
-        double values[ONS_RUN_MAX_SERIES] = { 0 };
+        double values[ONS_RUN_MAX_SERIES] = {0};
         bool skipped = false;
 
         ONS_TRY(j->method->step(j->state, step, values, &skipped));
@@ -240,7 +256,8 @@ static onestep_status loop(job *j, int64_t step)
         if (ons_run_checkpoint_due(&j->run) || ons_interrupted())
             ONS_TRY(save(j));
         if (ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the distillation; continue with --resume",
+            return ons_fail(ONESTEP_INTERRUPTED,
+                            "stopped at step %lld of the distillation; continue with --resume",
                             (long long)step + 1);
         if (ons_run_sample_due(&j->run))
             ONS_TRY(ons_samples_write(&j->samples, j->folder, "student", step + 1));
@@ -256,8 +273,13 @@ static onestep_status prepare(job *j, int64_t *step)
 
     ONS_TRY(open_inputs(j));
     ONS_TRY(check_teacher(j));
-    j->ctx = (ons_distill){ .r = j->r, .teacher = j->teacher, .d = j->d, .pairs = j->pairs.n ? &j->pairs : NULL,
-                            .perceptual = j->perceptual, .n_threads = j->o->n_threads, .precision = j->o->precision };
+    j->ctx = (ons_distill){.r = j->r,
+                           .teacher = j->teacher,
+                           .d = j->d,
+                           .pairs = j->pairs.n ? &j->pairs : NULL,
+                           .perceptual = j->perceptual,
+                           .n_threads = j->o->n_threads,
+                           .precision = j->o->precision};
     ONS_TRY(j->method->create(&j->ctx, &j->state));
     j->student = *j->teacher;
     j->student.unet = j->method->student(j->state);
@@ -266,8 +288,8 @@ static onestep_status prepare(job *j, int64_t *step)
         ONS_TRY(restore(j, step));
     ONS_TRY(ons_samples_create(&j->student, j->d, j->r->seed, j->o->n_threads, &j->samples));
     if (j->pairs.n)
-        ONS_TRY(ons_health_create(j->teacher, j->student.unet, j->r->distill.timestep, &j->pairs, j->d, HEALTH_PICTURES,
-                                  j->o->n_threads, &j->health));
+        ONS_TRY(ons_health_create(j->teacher, j->student.unet, j->r->distill.timestep, &j->pairs, j->d,
+                                  HEALTH_PICTURES, j->o->n_threads, &j->health));
 fail:
     return st;
 }
@@ -300,13 +322,13 @@ static void finish(job *j)
 
 onestep_status ons_distill_run(const ons_recipe *r, const ons_distill_options *o)
 {
-    job j = { .r = r, .o = o, .method = ons_method_find(r->distill.method), .best = -1 };
+    job j = {.r = r, .o = o, .method = ons_method_find(r->distill.method), .best = -1};
     int64_t step = 0;
     onestep_status st;
 
     if (!j.method)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "distillation method '%s' is unknown; known: %s", r->distill.method,
-                        ons_method_names());
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "distillation method '%s' is unknown; known: %s",
+                        r->distill.method, ons_method_names());
     j.folder = ons_path_join(o->output, "training");
     j.checkpoint = ons_format("%s/training/distill.safetensors", o->output);
     if (!j.folder || !j.checkpoint) {
@@ -315,10 +337,17 @@ onestep_status ons_distill_run(const ons_recipe *r, const ons_distill_options *o
     }
     ONS_TRY(write_recipe(&j));
     ONS_TRY(prepare(&j, &step));
-    ONS_TRY(ons_run_begin(&(ons_run_options){ .folder = j.folder, .stage = "distill", .unit = "step", .start = step,
-                                              .total = r->distill.iterations, .checkpoint_every = r->every.checkpoint_every,
-                                              .log_every = r->every.log_every, .sample_every = r->every.sample_every,
-                                              .energy = o->energy, .series = j.method->series }, &j.run));
+    ONS_TRY(ons_run_begin(&(ons_run_options){.folder = j.folder,
+                                             .stage = "distill",
+                                             .unit = "step",
+                                             .start = step,
+                                             .total = r->distill.iterations,
+                                             .checkpoint_every = r->every.checkpoint_every,
+                                             .log_every = r->every.log_every,
+                                             .sample_every = r->every.sample_every,
+                                             .energy = o->energy,
+                                             .series = j.method->series},
+                          &j.run));
     ONS_TRY(loop(&j, step));
     st = save_student(&j, o->output);
 fail:

@@ -7,14 +7,15 @@
 
 typedef struct ons_distill_options {
     const char *teacher; /* pipeline folder */
-    const char *data;    /* data set, for captions (pictures are used for the perceptual network if there are any) */
-    const char *pairs;   /* pair folder; NULL when the regression weight is 0 */
+    const char
+        *data; /* data set, for captions (pictures are used for the perceptual network if there are any) */
+    const char *pairs;      /* pair folder; NULL when the regression weight is 0 */
     const char *perceptual; /* feature folder to use or to fill; NULL: OUTPUT/training/perceptual */
-    const char *output;  /* student pipeline folder; run files go to OUTPUT/training/ */
+    const char *output;     /* student pipeline folder; run files go to OUTPUT/training/ */
     bool resume;
     int n_threads;
     ons_dtype precision;
-    ons_energy *energy;  /* may be NULL */
+    ons_energy *energy; /* may be NULL */
 } ons_distill_options;
 
 onestep_status ons_distill_run(const ons_recipe *r, const ons_distill_options *o) ONESTEP_CHECK;

@@ -1,17 +1,17 @@
 /*
  * Distribution Matching Distillation (Yin et al., CVPR 2024).
  *
- * Three UNets of one architecture: the generator G (trained, conditioned on one timestep), the real score (the frozen teacher) and the
- * fake score (trained all the time to denoise what G makes). Per iteration:
- *   x = G(z), x_ref = G(z_ref)                              one evaluation over both
- *   dL/dx     = weight_dm (mu_fake - mu_real)(x_t) / mean|x - mu_real|      eq. 9b of our notes
- *   dL/dx_ref = weight_reg d distance(x_ref, y_ref)         perceptual, latent and pixel distances to the teacher's result
- *   fake score: one (or more) denoising steps on stop_gradient(x)
- * While the first warmup_iterations run, only the regression moves G, and the fake score already learns G's outputs: used
- * untrained, its difference to the teacher would undo what the regression reached.
+ * Three UNets of one architecture: the generator G (trained, conditioned on one timestep), the real score (the
+ * frozen teacher) and the fake score (trained all the time to denoise what G makes). Per iteration: x = G(z),
+ * x_ref = G(z_ref)                              one evaluation over both dL/dx     = weight_dm (mu_fake -
+ * mu_real)(x_t) / mean|x - mu_real|      eq. 9b of our notes dL/dx_ref = weight_reg d distance(x_ref, y_ref)
+ * perceptual, latent and pixel distances to the teacher's result fake score: one (or more) denoising steps on
+ * stop_gradient(x) While the first warmup_iterations run, only the regression moves G, and the fake score
+ * already learns G's outputs: used untrained, its difference to the teacher would undo what the regression
+ * reached.
  *
- * Two plans do it: one for the generator with its losses, one for the fake score. Both draw noise on the host into their inputs, as pure
- * functions of (seed, step), so that a resumed run repeats the bits.
+ * Two plans do it: one for the generator with its losses, one for the fake score. Both draw noise on the host
+ * into their inputs, as pure functions of (seed, step), so that a resumed run repeats the bits.
  */
 #include <jansson.h>
 #include <math.h>
@@ -41,13 +41,11 @@ typedef struct dmd {
     ons_adamw *opt_g, *opt_fake;
     generator warm, match; /* regression alone; both terms */
     ons_plan *critic;
-    ons_runner *decoder;   /* turns pair latents into target pixels */
-    uint8_t *targets;      /* [n_pairs, H, W, 3]: decoded once */
-    const generator *last;
+    ons_runner *decoder; /* turns pair latents into target pixels */
+    uint8_t *targets;    /* [n_pairs, H, W, 3]: decoded once */
     int64_t h, w, c;
     size_t latent;
-    int batch;             /* n_dm + n_reg */
-    int n_critic_updates;
+    int batch; /* n_dm + n_reg */
 } dmd;
 
 static bool use_pixels(const dmd *s)
@@ -73,12 +71,13 @@ static ons_value *text_context(dmd *s, ons_graph *g, ons_value *ids)
 /* The empty caption, encoded once and repeated for n samples. */
 static ons_value *empty_context(dmd *s, ons_graph *g, int64_t n)
 {
-    int32_t ids[1024] = { 0 };
+    int32_t ids[1024] = {0};
     const ons_tokenizer *t = s->ctx->teacher->tokenizer;
     ons_value *empty;
 
     if (ons_tokenizer_context(t) > 1024 || ons_tokenizer_encode(t, "", ids, NULL, NULL) != ONESTEP_OK)
-        return ons_graph_error(g, "a context of %d tokens, at most 1024 can be distilled", ons_tokenizer_context(t));
+        return ons_graph_error(g, "a context of %d tokens, at most 1024 can be distilled",
+                               ons_tokenizer_context(t));
     empty = text_context(s, g, ons_constant(g, ONS_I32, &ONS_SHAPE2(1, ons_tokenizer_context(t)), ids));
     return ons_broadcast_to(g, empty, &ONS_SHAPE3(n, empty->shape.d[1], empty->shape.d[2]));
 }
@@ -103,9 +102,10 @@ static ons_value *real_mean(dmd *s, ons_graph *g, ons_value *xt, ons_value *t, o
     int64_t n = xt->shape.d[0];
     ons_value *guidance = ons_input(g, "guidance", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
     ons_nn unet = layer_context(g, s->real, SLOT_REAL, false);
-    ons_value *both = ons_unet_build(&unet, &s->ctx->teacher->unet_config, ons_concat(g, 0, (ons_value *[]){ xt, xt }, 2),
-                                     ons_concat(g, 0, (ons_value *[]){ t, t }, 2),
-                                     ons_concat(g, 0, (ons_value *[]){ context, empty_context(s, g, n) }, 2));
+    ons_value *both =
+        ons_unet_build(&unet, &s->ctx->teacher->unet_config, ons_concat(g, 0, (ons_value *[]){xt, xt}, 2),
+                       ons_concat(g, 0, (ons_value *[]){t, t}, 2),
+                       ons_concat(g, 0, (ons_value *[]){context, empty_context(s, g, n)}, 2));
     ons_value *cond = ons_slice(g, both, 0, 0, n), *uncond = ons_slice(g, both, 0, n, n);
     ons_value *guided = ons_add(g, uncond, ons_mul(g, ons_sub(g, cond, uncond), guidance));
 
@@ -117,7 +117,8 @@ static ons_value *matching_gradient(dmd *s, ons_graph *g, ons_value *x, ons_valu
 {
     int64_t n = x->shape.d[0];
     ons_value *frozen = ons_stop_gradient(g, x);
-    ons_value *e = ons_input(g, "match_e", ONS_F32, &x->shape), *t = ons_input(g, "match_t", ONS_F32, &ONS_SHAPE1(n));
+    ons_value *e = ons_input(g, "match_e", ONS_F32, &x->shape),
+              *t = ons_input(g, "match_t", ONS_F32, &ONS_SHAPE1(n));
     ons_value *a = ons_input(g, "match_a", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
     ons_value *sigma = ons_input(g, "match_s", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
     ons_value *xt = ons_add(g, ons_mul(g, frozen, a), ons_mul(g, e, sigma));
@@ -140,14 +141,16 @@ static ons_value *pixel_distance(dmd *s, ons_graph *g, ons_value *x)
     int64_t n = x->shape.d[0], f = ons_vae_factor(vc);
     ons_value *target = ons_input(g, "target_pixels", ONS_F32, &ONS_SHAPE4(n, s->h * f, s->w * f, 3));
     ons_nn vae = layer_context(g, s->vae, SLOT_VAE, false);
-    ons_value *pixels = ons_vae_decode_build(&vae, vc, ons_affine(g, x, 1 / vc->scaling_factor, vc->shift_factor));
+    ons_value *pixels =
+        ons_vae_decode_build(&vae, vc, ons_affine(g, x, 1 / vc->scaling_factor, vc->shift_factor));
     ons_value *l1 = ons_mean_all(g, ons_unary(g, ONS_OP_ABS, ons_sub(g, pixels, target)));
     ons_value *loss = ons_affine(g, l1, s->ctx->r->distill.weight_pixel, 0);
 
     if (s->ctx->perceptual) {
         ons_nn features = layer_context(g, s->ctx->perceptual->params, SLOT_FEATURES, false);
 
-        loss = ons_add(g, loss, ons_perceptual_distance(&features, &s->ctx->perceptual->config, pixels, target));
+        loss =
+            ons_add(g, loss, ons_perceptual_distance(&features, &s->ctx->perceptual->config, pixels, target));
     }
     return loss;
 }
@@ -185,7 +188,7 @@ static onestep_status build_generator(dmd *s, ons_graph *g, int n_dm, int n_reg)
         seeds[n_outputs] = NULL;
         outputs[n_outputs++] = regression_loss(s, g, ons_slice(g, x, 0, n_dm, n_reg));
     }
-    return ons_train_add_gradients(g, outputs, seeds, n_outputs, (const int[]){ SLOT_G }, 1);
+    return ons_train_add_gradients(g, outputs, seeds, n_outputs, (const int[]){SLOT_G}, 1);
 }
 
 static onestep_status build_critic(dmd *s, ons_graph *g)
@@ -205,12 +208,12 @@ static onestep_status build_critic(dmd *s, ons_graph *g)
     ons_value *loss = ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, error));
 
     ons_graph_output(g, loss, "loss");
-    return ons_train_add_gradients(g, &loss, NULL, 1, (const int[]){ SLOT_FAKE }, 1);
+    return ons_train_add_gradients(g, &loss, NULL, 1, (const int[]){SLOT_FAKE}, 1);
 }
 
 static ons_plan_options plan_options(const dmd *s, const char *label)
 {
-    ons_plan_options o = { .n_threads = s->ctx->n_threads, .precision = s->ctx->precision, .label = label };
+    ons_plan_options o = {.n_threads = s->ctx->n_threads, .precision = s->ctx->precision, .label = label};
 
     o.params[SLOT_G] = s->g;
     o.params[SLOT_REAL] = s->real;
@@ -227,7 +230,7 @@ static onestep_status plan_generator(dmd *s, generator *out, int n_dm, int n_reg
     ons_graph *g = NULL;
     onestep_status st;
 
-    *out = (generator){ .n_dm = n_dm, .n_reg = n_reg };
+    *out = (generator){.n_dm = n_dm, .n_reg = n_reg};
     ONS_TRY(ons_graph_create(&g));
     ONS_TRY(build_generator(s, g, n_dm, n_reg));
     ONS_TRY(ons_plan_create(&g, &o, &out->plan));
@@ -259,7 +262,7 @@ static onestep_status decode_targets(dmd *s)
 {
     const ons_pairs *p = s->ctx->pairs;
     enum { BATCH = 32 };
-    ons_runner_options o = { .batch = BATCH, .n_threads = s->ctx->n_threads, .precision = ONS_F32 };
+    ons_runner_options o = {.batch = BATCH, .n_threads = s->ctx->n_threads, .precision = ONS_F32};
     int f = ons_vae_factor(&s->ctx->teacher->vae_config);
     size_t picture = (size_t)(s->h * f) * (size_t)(s->w * f) * 3;
     onestep_status st;
@@ -345,12 +348,13 @@ static onestep_status create(const ons_distill *ctx, void **state)
     if (!s)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for DMD");
     if (r->distill.weight_dm <= 0 && r->distill.weight_reg <= 0) {
-        st = ons_fail(ONESTEP_BAD_ARGUMENT, "distill.weight_dm and distill.weight_reg are both 0: nothing would be learnt");
+        st = ons_fail(ONESTEP_BAD_ARGUMENT,
+                      "distill.weight_dm and distill.weight_reg are both 0: nothing would be learnt");
         goto fail;
     }
     if (r->distill.min_timestep > r->distill.max_timestep) {
-        st = ons_fail(ONESTEP_BAD_ARGUMENT, "distill.min_timestep %d is above max_timestep %d", r->distill.min_timestep,
-                      r->distill.max_timestep);
+        st = ons_fail(ONESTEP_BAD_ARGUMENT, "distill.min_timestep %d is above max_timestep %d",
+                      r->distill.min_timestep, r->distill.max_timestep);
         goto fail;
     }
     s->ctx = ctx;
@@ -381,10 +385,12 @@ static onestep_status load_fresh(dmd *s, const generator *gen, int64_t step)
 
     ons_randn(r->seed, ONS_STREAM_GENERATOR_NOISE, (uint64_t)step * values, z, values);
     for (int i = 0; i < gen->n_dm; i++) {
-        ons_draw draw = ons_dataset_draw(s->ctx->d, r->seed + 17, (uint64_t)step * (uint64_t)gen->n_dm + (uint64_t)i, 0,
-                                         r->captions.p_keyword);
+        ons_draw draw =
+            ons_dataset_draw(s->ctx->d, r->seed + 17, (uint64_t)step * (uint64_t)gen->n_dm + (uint64_t)i, 0,
+                             r->captions.p_keyword);
         bool keyword = draw.caption != ons_dataset_at(s->ctx->d, draw.item)->captions[0];
-        onestep_status st = ons_tokenizer_encode(s->ctx->teacher->tokenizer, draw.caption, ids + i * tokens, NULL, NULL);
+        onestep_status st =
+            ons_tokenizer_encode(s->ctx->teacher->tokenizer, draw.caption, ids + i * tokens, NULL, NULL);
 
         if (st != ONESTEP_OK)
             return st;
@@ -397,12 +403,13 @@ static int matching_limit(const ons_recipe *r, int64_t step)
 {
     bool late = step >= r->distill.iterations - r->distill.late_iterations;
 
-    return late && r->distill.late_max_timestep < r->distill.max_timestep ? r->distill.late_max_timestep : r->distill.max_timestep;
+    return late && r->distill.late_max_timestep < r->distill.max_timestep ? r->distill.late_max_timestep
+                                                                          : r->distill.max_timestep;
 }
 
 /* Draws timesteps in [lo, hi] and noise for n samples of a plan. */
-static void load_noise_levels(dmd *s, ons_plan *plan, const char *prefix, int n, uint64_t index, int lo, int hi, int stream_t,
-                              int stream_e)
+static void load_noise_levels(dmd *s, ons_plan *plan, const char *prefix, int n, uint64_t index, int lo, int hi,
+                              int stream_t, int stream_e)
 {
     const ons_schedule *schedule = &s->ctx->teacher->schedule;
     char name[4][32];
@@ -439,7 +446,8 @@ static void load_pairs(dmd *s, const generator *gen, int64_t step)
                                           (uint64_t)step * (uint64_t)s->batch + (uint64_t)i, p->n);
 
         ons_pairs_noise(p, k, z + (size_t)(gen->n_dm + i) * s->latent);
-        memcpy(ids + (gen->n_dm + i) * p->context, p->ids + k * (size_t)p->context, (size_t)p->context * sizeof *ids);
+        memcpy(ids + (gen->n_dm + i) * p->context, p->ids + k * (size_t)p->context,
+               (size_t)p->context * sizeof *ids);
         memcpy(target + (size_t)i * s->latent, p->latents + k * s->latent, s->latent * sizeof *target);
         for (size_t v = 0; pixels && v < picture; v++)
             pixels[(size_t)i * picture + v] = (float)s->targets[k * picture + v] / 127.5f - 1.0f;
@@ -449,17 +457,24 @@ static void load_pairs(dmd *s, const generator *gen, int64_t step)
 static onestep_status update_critic(dmd *s, const generator *gen, int64_t step, double *loss, bool *skipped)
 {
     const ons_recipe *r = s->ctx->r;
-    ons_adamw_options opt = { .lr = r->distill.fake_lr * fmin(1, (double)(step + 1) / 50), .beta1 = 0.9, .beta2 = 0.999,
-                              .eps = 1e-8, .weight_decay = r->distill.weight_decay, .clip = r->distill.clip };
+    ons_adamw_options opt = {.lr = r->distill.fake_lr * fmin(1, (double)(step + 1) / 50),
+                             .beta1 = 0.9,
+                             .beta2 = 0.999,
+                             .eps = 1e-8,
+                             .weight_decay = r->distill.weight_decay,
+                             .clip = r->distill.clip};
     size_t tokens = (size_t)ons_tokenizer_context(s->ctx->teacher->tokenizer);
     onestep_status st;
 
-    memcpy(ons_plan_input(s->critic, "x"), ons_plan_result(gen->plan, "x"), (size_t)s->batch * s->latent * sizeof(float));
-    memcpy(ons_plan_input(s->critic, "ids"), ons_plan_input(gen->plan, "ids"), (size_t)s->batch * tokens * sizeof(int32_t));
+    memcpy(ons_plan_input(s->critic, "x"), ons_plan_result(gen->plan, "x"),
+           (size_t)s->batch * s->latent * sizeof(float));
+    memcpy(ons_plan_input(s->critic, "ids"), ons_plan_input(gen->plan, "ids"),
+           (size_t)s->batch * tokens * sizeof(int32_t));
     *loss = 0;
     for (int k = 0; k < r->distill.critic_steps; k++) {
-        load_noise_levels(s, s->critic, "", s->batch, (uint64_t)step * (uint64_t)r->distill.critic_steps + (uint64_t)k, 0,
-                          s->ctx->teacher->schedule.n - 1, ONS_STREAM_CRITIC_TIMESTEP, ONS_STREAM_CRITIC_EPSILON);
+        load_noise_levels(
+            s, s->critic, "", s->batch, (uint64_t)step * (uint64_t)r->distill.critic_steps + (uint64_t)k, 0,
+            s->ctx->teacher->schedule.n - 1, ONS_STREAM_CRITIC_TIMESTEP, ONS_STREAM_CRITIC_EPSILON);
         if ((st = ons_plan_run(s->critic)) != ONESTEP_OK)
             return st;
         *loss += *(const float *)ons_plan_result(s->critic, "loss") / r->distill.critic_steps;
@@ -489,15 +504,19 @@ enum { V_REGRESSION, V_DIRECTION, V_REAL, V_FAKE, V_CRITIC, V_GRAD };
 static onestep_status step_generator(dmd *s, const generator *gen, int64_t step, double *values, bool *skipped)
 {
     const ons_recipe *r = s->ctx->r;
-    ons_adamw_options opt = { .lr = lr_now(r, step), .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
-                              .weight_decay = r->distill.weight_decay, .clip = r->distill.clip };
+    ons_adamw_options opt = {.lr = lr_now(r, step),
+                             .beta1 = 0.9,
+                             .beta2 = 0.999,
+                             .eps = 1e-8,
+                             .weight_decay = r->distill.weight_decay,
+                             .clip = r->distill.clip};
     onestep_status st;
 
     if (gen->n_dm) {
         if ((st = load_fresh(s, gen, step)) != ONESTEP_OK)
             return st;
-        load_noise_levels(s, gen->plan, "match_", gen->n_dm, (uint64_t)step, r->distill.min_timestep, matching_limit(r, step),
-                          ONS_STREAM_MATCH_TIMESTEP, ONS_STREAM_MATCH_EPSILON);
+        load_noise_levels(s, gen->plan, "match_", gen->n_dm, (uint64_t)step, r->distill.min_timestep,
+                          matching_limit(r, step), ONS_STREAM_MATCH_TIMESTEP, ONS_STREAM_MATCH_EPSILON);
     }
     if (gen->n_reg)
         load_pairs(s, gen, step);
@@ -526,7 +545,6 @@ static onestep_status step(void *state, int64_t at, double *values, bool *skippe
     onestep_status st;
 
     memset(values, 0, 6 * sizeof *values);
-    s->last = gen;
     if ((st = step_generator(s, gen, at, values, skipped)) != ONESTEP_OK || !s->critic)
         return st;
     return update_critic(s, gen, at, &values[V_CRITIC], skipped);
@@ -540,12 +558,13 @@ static ons_params *student(void *state)
 static int sets(void *state, ons_checkpoint_set *out)
 {
     dmd *s = state;
-    ons_checkpoint_set all[] = { { "generator", s->g }, { "generator.ema", s->ema },
-                                 { "generator.m", ons_adamw_moment(s->opt_g, 0) },
-                                 { "generator.v", ons_adamw_moment(s->opt_g, 1) },
-                                 { "fake", s->fake },
-                                 { "fake.m", ons_adamw_moment(s->opt_fake, 0) },
-                                 { "fake.v", ons_adamw_moment(s->opt_fake, 1) } };
+    ons_checkpoint_set all[] = {{"generator", s->g},
+                                {"generator.ema", s->ema},
+                                {"generator.m", ons_adamw_moment(s->opt_g, 0)},
+                                {"generator.v", ons_adamw_moment(s->opt_g, 1)},
+                                {"fake", s->fake},
+                                {"fake.m", ons_adamw_moment(s->opt_fake, 0)},
+                                {"fake.v", ons_adamw_moment(s->opt_fake, 1)}};
 
     memcpy(out, all, sizeof all);
     return (int)(sizeof all / sizeof all[0]);
@@ -567,15 +586,8 @@ static void load_state(void *state, const json_t *saved)
     ons_adamw_set_steps(s->opt_fake, json_integer_value(json_object_get(saved, "fake_steps")));
 }
 
-static const float *samples(void *state, size_t *n)
-{
-    dmd *s = state;
-
-    *n = s->last ? (size_t)s->batch : 0;
-    return s->last ? ons_plan_result(s->last->plan, "x") : NULL;
-}
-
-static const char *const series[] = { "regression", "direction2", "real_gap", "fake_gap", "critic", "grad_norm", NULL };
+static const char *const series[] = {"regression", "direction2", "real_gap", "fake_gap",
+                                     "critic",     "grad_norm",  NULL};
 
 const ons_method ons_method_dmd = {
     .name = "dmd",
@@ -586,6 +598,5 @@ const ons_method ons_method_dmd = {
     .sets = sets,
     .save_state = save_state,
     .load_state = load_state,
-    .samples = samples,
     .destroy = destroy,
 };

@@ -1,4 +1,5 @@
-/* The reference is the pairs: the same captions, the teacher's latents. The student draws them with noise of its own. */
+/* The reference is the pairs: the same captions, the teacher's latents. The student draws them with noise of
+ * its own. */
 #include "distill/health.h"
 
 #include <math.h>
@@ -9,13 +10,18 @@
 
 ons_card ons_student_card(int timestep)
 {
-    return (ons_card){ .steps = 1, .guidance = 1, .sampler = "lcm", .timestep = timestep, .kind = "student",
-                       .train_joules = -1 };
+    return (ons_card){.steps = 1,
+                      .guidance = 1,
+                      .sampler = "lcm",
+                      .timestep = timestep,
+                      .kind = "student",
+                      .train_joules = -1};
 }
 
 enum { POOLED_SIDE = 4, BATCH = 32 };
 
-/* Means over a POOLED_SIDE x POOLED_SIDE grid per channel: low enough in dimension for a covariance of a few hundred samples. */
+/* Means over a POOLED_SIDE x POOLED_SIDE grid per channel: low enough in dimension for a covariance of a few
+ * hundred samples. */
 static void pool(const ons_pairs *p, const float *latent, float *dst)
 {
     int64_t side = p->h < POOLED_SIDE || p->w < POOLED_SIDE ? 1 : POOLED_SIDE;
@@ -42,7 +48,8 @@ static int pooled_size(const ons_pairs *p)
 }
 
 /* Features of n latents into moments; mean and standard deviation of all values. */
-static onestep_status summarise(const ons_pairs *p, const float *latents, size_t n, ons_moments *m, double *mean, double *std)
+static onestep_status summarise(const ons_pairs *p, const float *latents, size_t n, ons_moments *m,
+                                double *mean, double *std)
 {
     size_t size = (size_t)(p->h * p->w * p->c);
     double sum = 0, squares = 0;
@@ -65,12 +72,13 @@ static onestep_status summarise(const ons_pairs *p, const float *latents, size_t
     return st;
 }
 
-onestep_status ons_health_create(const ons_model *teacher, ons_params *student, int timestep, const ons_pairs *pairs,
-                                 const ons_dataset *d, size_t n, int n_threads, ons_health *out)
+onestep_status ons_health_create(const ons_model *teacher, ons_params *student, int timestep,
+                                 const ons_pairs *pairs, const ons_dataset *d, size_t n, int n_threads,
+                                 ons_health *out)
 {
-    ons_runner_options o = { .batch = BATCH, .n_threads = n_threads, .precision = ONS_F32, .no_decoder = true };
+    ons_runner_options o = {.batch = BATCH, .n_threads = n_threads, .precision = ONS_F32, .no_decoder = true};
 
-    *out = (ons_health){ .pairs = pairs, .d = d, .student = *teacher, .n = n < pairs->n ? n : pairs->n };
+    *out = (ons_health){.pairs = pairs, .d = d, .student = *teacher, .n = n < pairs->n ? n : pairs->n};
     out->student.unet = student;
     out->student.card = ons_student_card(timestep);
     o.width = (int)pairs->w * ons_vae_factor(&teacher->vae_config);
@@ -83,7 +91,7 @@ static onestep_status draw_student(ons_health *h, uint64_t seed, float *latents)
     const ons_pairs *p = h->pairs;
     size_t size = (size_t)(p->h * p->w * p->c);
     float *noise = ons_malloc(BATCH * size * sizeof *noise);
-    ons_run_settings settings = { .guidance = -1 };
+    ons_run_settings settings = {.guidance = -1};
     const char *prompts[BATCH];
     onestep_status st = ONESTEP_OK;
 
@@ -94,7 +102,8 @@ static onestep_status draw_student(ons_health *h, uint64_t seed, float *latents)
 
         for (int k = 0; k < n; k++) {
             prompts[k] = ons_dataset_draw(h->d, p->seed, p->index[i + (size_t)k], 0, p->p_keyword).caption;
-            ons_picture_noise(ONS_NOISE_PHILOX, seed + i + (uint64_t)k, p->h, p->w, p->c, noise + (size_t)k * size);
+            ons_picture_noise(ONS_NOISE_PHILOX, seed + i + (uint64_t)k, p->h, p->w, p->c,
+                              noise + (size_t)k * size);
         }
         st = ons_runner_run(h->runner, &settings, n, prompts, NULL, noise, NULL, latents + i * size, NULL);
     }
@@ -107,7 +116,7 @@ onestep_status ons_health_check(ons_health *h, uint64_t seed, ons_health_report 
     const ons_pairs *p = h->pairs;
     size_t size = (size_t)(p->h * p->w * p->c);
     float *latents = ons_malloc(h->n * size * sizeof *latents);
-    ons_moments student = { 0 }, teacher = { 0 };
+    ons_moments student = {0}, teacher = {0};
     onestep_status st;
 
     if (!latents)
@@ -128,5 +137,5 @@ fail:
 void ons_health_fini(ons_health *h)
 {
     ons_runner_destroy(&h->runner);
-    *h = (ons_health){ 0 };
+    *h = (ons_health){0};
 }

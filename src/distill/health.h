@@ -1,6 +1,7 @@
 /*
- * Is a distillation healthy? Its losses do not say (DMD's direction keeps its size while pictures improve or rot), so
- * the student's latents are set beside the teacher's: mean, spread, and a Fréchet distance on pooled latents that costs milliseconds.
+ * Is a distillation healthy? Its losses do not say (DMD's direction keeps its size while pictures improve or
+ * rot), so the student's latents are set beside the teacher's: mean, spread, and a Fréchet distance on pooled
+ * latents that costs milliseconds.
  */
 #ifndef ONS_DISTILL_HEALTH_H
 #define ONS_DISTILL_HEALTH_H
@@ -9,22 +10,23 @@
 #include "pipeline/generate.h"
 
 typedef struct ons_health {
-    const ons_pairs *pairs;  /* borrowed; the reference */
-    const ons_dataset *d;    /* borrowed; the pairs' captions are its draws */
-    ons_model student;       /* borrows the teacher's parts and the student's weights */
-    ons_runner *runner;      /* owned */
-    size_t n;                /* pictures per check */
+    const ons_pairs *pairs; /* borrowed; the reference */
+    const ons_dataset *d;   /* borrowed; the pairs' captions are its draws */
+    ons_model student;      /* borrows the teacher's parts and the student's weights */
+    ons_runner *runner;     /* owned */
+    size_t n;               /* pictures per check */
 } ons_health;
 
 typedef struct ons_health_report {
-    double frechet;          /* pooled latents, student against teacher */
-    double mean, std;        /* of the student's latents */
+    double frechet;   /* pooled latents, student against teacher */
+    double mean, std; /* of the student's latents */
     double teacher_mean, teacher_std;
 } ons_health_report;
 
 /* `student` weights may change between checks. n: pictures per check, at most the number of pairs. */
-onestep_status ons_health_create(const ons_model *teacher, ons_params *student, int timestep, const ons_pairs *pairs,
-                                 const ons_dataset *d, size_t n, int n_threads, ons_health *out) ONESTEP_CHECK;
+onestep_status ons_health_create(const ons_model *teacher, ons_params *student, int timestep,
+                                 const ons_pairs *pairs, const ons_dataset *d, size_t n, int n_threads,
+                                 ons_health *out) ONESTEP_CHECK;
 onestep_status ons_health_check(ons_health *h, uint64_t seed, ons_health_report *out) ONESTEP_CHECK;
 /* The card of a one-step student conditioned on `timestep`. */
 ons_card ons_student_card(int timestep);

@@ -1,7 +1,8 @@
 /* Compositions of graph operators; nothing here has a kernel of its own. */
 #include "distill/losses.h"
 
-ons_value *ons_predicted_x0(ons_graph *g, ons_prediction p, ons_value *xt, ons_value *output, ons_value *a, ons_value *s)
+ons_value *ons_predicted_x0(ons_graph *g, ons_prediction p, ons_value *xt, ons_value *output, ons_value *a,
+                            ons_value *s)
 {
     if (p == ONS_PREDICT_SAMPLE)
         return output;
@@ -10,7 +11,8 @@ ons_value *ons_predicted_x0(ons_graph *g, ons_prediction p, ons_value *xt, ons_v
     return ons_mul(g, ons_sub(g, xt, ons_mul(g, output, s)), ons_unary(g, ONS_OP_RECIPROCAL, a));
 }
 
-ons_value *ons_prediction_target(ons_graph *g, ons_prediction p, ons_value *x0, ons_value *e, ons_value *a, ons_value *s)
+ons_value *ons_prediction_target(ons_graph *g, ons_prediction p, ons_value *x0, ons_value *e, ons_value *a,
+                                 ons_value *s)
 {
     if (p == ONS_PREDICT_SAMPLE)
         return x0;
@@ -41,7 +43,8 @@ static ons_value *unit_length(ons_graph *g, ons_value *f)
     return ons_mul(g, f, ons_unary(g, ONS_OP_RECIPROCAL, length));
 }
 
-ons_value *ons_perceptual_distance(const ons_nn *features, const ons_features_config *c, ons_value *a, ons_value *b)
+ons_value *ons_perceptual_distance(const ons_nn *features, const ons_features_config *c, ons_value *a,
+                                   ons_value *b)
 {
     ons_graph *g = features->g;
     ons_value *levels_a[ONS_MAX_LEVELS], *levels_b[ONS_MAX_LEVELS], *sum = NULL;

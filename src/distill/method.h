@@ -1,6 +1,6 @@
 /*
- * Distillation methods: one file each, one row in the table of methods.c. The driver (distill.c) owns the loop, checkpoints,
- * sample sheets and records; a method owns its networks, graphs and updates.
+ * Distillation methods: one file each, one row in the table of methods.c. The driver (distill.c) owns the loop,
+ * checkpoints, sample sheets and records; a method owns its networks, graphs and updates.
  */
 #ifndef ONS_DISTILL_METHOD_H
 #define ONS_DISTILL_METHOD_H
@@ -19,8 +19,8 @@ typedef struct ons_distill {
     const ons_recipe *r;
     const ons_model *teacher;
     const ons_dataset *d;
-    const ons_pairs *pairs;      /* NULL when the regression weight is 0 */
-    ons_features *perceptual;    /* NULL: distance in latent space */
+    const ons_pairs *pairs;   /* NULL when the regression weight is 0 */
+    ons_features *perceptual; /* NULL: distance in latent space */
     int n_threads;
     ons_dtype precision;
 } ons_distill;
@@ -31,12 +31,10 @@ typedef struct ons_method {
     onestep_status (*create)(const ons_distill *ctx, void **state);
     /* One iteration; *skipped: a non-finite gradient was met and the update left out. */
     onestep_status (*step)(void *state, int64_t step, double *values, bool *skipped);
-    ons_params *(*student)(void *state); /* averaged generator weights */
+    ons_params *(*student)(void *state);                /* averaged generator weights */
     int (*sets)(void *state, ons_checkpoint_set *sets); /* everything a checkpoint needs; returns the count */
     struct json_t *(*save_state)(void *state);          /* counters; new reference */
     void (*load_state)(void *state, const struct json_t *saved);
-    /* Generated latents of the last iteration, [n, size], for the health check. */
-    const float *(*samples)(void *state, size_t *n);
     void (*destroy)(void *state);
 } ons_method;
 

@@ -3,7 +3,7 @@
 
 #include "distill/method.h"
 
-static const ons_method *const methods[] = { &ons_method_dmd };
+static const ons_method *const methods[] = {&ons_method_dmd};
 
 const ons_method *ons_method_find(const char *name)
 {

@@ -50,9 +50,9 @@ static onestep_status declare(ons_safetensors_writer *w, const ons_pair_shard *s
     snprintf(joules, sizeof joules, "%.3f", s->joules);
     ONS_TRY(ons_safetensors_writer_metadata(w, "seconds", seconds));
     ONS_TRY(ons_safetensors_writer_metadata(w, "joules", joules));
-    ONS_TRY(ons_safetensors_writer_add(w, "latents", ONS_F32, 4, (const int64_t[]){ s->n, s->c, s->h, s->w }));
-    ONS_TRY(ons_safetensors_writer_add(w, "ids", ONS_I32, 2, (const int64_t[]){ s->n, s->context }));
-    ONS_TRY(ons_safetensors_writer_add(w, "index", ONS_I64, 1, (const int64_t[]){ s->n }));
+    ONS_TRY(ons_safetensors_writer_add(w, "latents", ONS_F32, 4, (const int64_t[]){s->n, s->c, s->h, s->w}));
+    ONS_TRY(ons_safetensors_writer_add(w, "ids", ONS_I32, 2, (const int64_t[]){s->n, s->context}));
+    ONS_TRY(ons_safetensors_writer_add(w, "index", ONS_I64, 1, (const int64_t[]){s->n}));
 fail:
     return st;
 }
@@ -102,17 +102,19 @@ int ons_pair_shard_count(const char *folder, int number)
 
 static onestep_status check_shard(const ons_safetensors *f, const ons_pairs *p, const ons_file_tensor **t)
 {
-    static const char *const names[] = { "latents", "ids", "index" };
-    static const ons_dtype types[] = { ONS_F32, ONS_I32, ONS_I64 };
-    static const int dims[] = { 4, 2, 1 };
+    static const char *const names[] = {"latents", "ids", "index"};
+    static const ons_dtype types[] = {ONS_F32, ONS_I32, ONS_I64};
+    static const int dims[] = {4, 2, 1};
 
     for (int i = 0; i < 3; i++) {
         t[i] = ons_safetensors_find(f, names[i]);
         if (!t[i] || t[i]->dtype != types[i] || t[i]->n_dims != dims[i] || t[i]->dims[0] != t[0]->dims[0])
-            return ons_fail(ONESTEP_BAD_FILE, "%s: no valid tensor %s: not a shard of pairs", ons_safetensors_path(f), names[i]);
+            return ons_fail(ONESTEP_BAD_FILE, "%s: no valid tensor %s: not a shard of pairs",
+                            ons_safetensors_path(f), names[i]);
     }
     if (t[0]->dims[1] != p->c || t[0]->dims[2] != p->h || t[0]->dims[3] != p->w || t[1]->dims[1] != p->context)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: its shapes are not those of index.json", ons_safetensors_path(f));
+        return ons_fail(ONESTEP_BAD_FILE, "%s: its shapes are not those of index.json",
+                        ons_safetensors_path(f));
     return ONESTEP_OK;
 }
 
@@ -178,12 +180,13 @@ static onestep_status read_index(const char *folder, ons_pairs *p)
     if (!path)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
     ONS_TRY(ons_json_load(path, &root));
-    if (json_unpack(root, "{s:i, s:I, s:F, s:[I,I,I], s:i}", "version", &version, "seed", &seed, "p_keyword", &p->p_keyword,
-                    "latent_shape", &c, &h, &w, "context", &p->context) ||
+    if (json_unpack(root, "{s:i, s:I, s:F, s:[I,I,I], s:i}", "version", &version, "seed", &seed, "p_keyword",
+                    &p->p_keyword, "latent_shape", &c, &h, &w, "context", &p->context) ||
         h < 1 || w < 1 || c < 1 || h > 4096 || w > 4096 || c > 1024 || p->context < 1 || p->context > 65536) {
         st = ons_fail(ONESTEP_BAD_FILE, "%s: not the index of a set of pairs", path);
     } else if (version != ONS_PAIRS_VERSION) {
-        st = ons_fail(ONESTEP_UNSUPPORTED, "%s: format %d, this program reads %d", path, version, ONS_PAIRS_VERSION);
+        st = ons_fail(ONESTEP_UNSUPPORTED, "%s: format %d, this program reads %d", path, version,
+                      ONS_PAIRS_VERSION);
     } else {
         p->seed = (uint64_t)seed;
         p->h = h;
@@ -202,7 +205,7 @@ onestep_status ons_pairs_open(const char *folder, ons_pairs *out)
     size_t n = 0;
     onestep_status st;
 
-    *out = (ons_pairs){ 0 };
+    *out = (ons_pairs){0};
     ONS_TRY(read_index(folder, out));
     ONS_TRY(ons_list_dir(folder, &names, &n));
     for (size_t i = 0; i < n; i++) {
@@ -218,7 +221,8 @@ onestep_status ons_pairs_open(const char *folder, ons_pairs *out)
             goto fail;
     }
     if (!out->n)
-        st = ons_fail(ONESTEP_BAD_FILE, "%s: no complete shard of pairs yet; let 'onestep pairs' finish one", folder);
+        st = ons_fail(ONESTEP_BAD_FILE, "%s: no complete shard of pairs yet; let 'onestep pairs' finish one",
+                      folder);
 fail:
     ons_free_names(names, n);
     if (st != ONESTEP_OK)
@@ -231,7 +235,7 @@ void ons_pairs_close(ons_pairs *p)
     ons_free(p->latents);
     ons_free(p->ids);
     ons_free(p->index);
-    *p = (ons_pairs){ 0 };
+    *p = (ons_pairs){0};
 }
 
 void ons_pairs_noise(const ons_pairs *p, size_t i, float *dst)

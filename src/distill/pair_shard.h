@@ -1,14 +1,15 @@
-/* One shard of pairs: FOLDER/pairs-NNNNNN.safetensors with latents [n, c, h, w], ids [n, context], index [n]. Private to distill. */
+/* One shard of pairs: FOLDER/pairs-NNNNNN.safetensors with latents [n, c, h, w], ids [n, context], index [n].
+ * Private to distill. */
 #ifndef ONS_DISTILL_PAIR_SHARD_H
 #define ONS_DISTILL_PAIR_SHARD_H
 
 #include "base/status.h"
 
 typedef struct ons_pair_shard {
-    int n;                /* pairs filled */
+    int n; /* pairs filled */
     int64_t h, w, c;
     int context;
-    float *latents;       /* [ONS_PAIRS_PER_SHARD, h, w, c] */
+    float *latents; /* [ONS_PAIRS_PER_SHARD, h, w, c] */
     int32_t *ids;
     uint64_t *index;
     double seconds, joules; /* spent; joules -1: unknown */

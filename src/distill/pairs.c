@@ -1,6 +1,6 @@
 /*
- * Making pairs: shard by shard, batch by batch. Shards are the unit of interruption; index.json records the settings that all shards share and
- * is checked before anything is added.
+ * Making pairs: shard by shard, batch by batch. Shards are the unit of interruption; index.json records the
+ * settings that all shards share and is checked before anything is added.
  */
 #include "distill/pairs.h"
 
@@ -23,7 +23,6 @@ typedef struct maker {
     ons_runner *runner;
     ons_pair_shard shard; /* buffers for one shard */
     ons_progress progress;
-    double start_s;
     int made;
 } maker;
 
@@ -31,11 +30,11 @@ static json_t *settings_json(const maker *k)
 {
     const ons_pairs_options *o = k->o;
 
-    return json_pack("{s:i, s:I, s:i, s:f, s:f, s:s, s:f, s:i, s:[I,I,I], s:i}", "version", ONS_PAIRS_VERSION, "seed",
-                     (json_int_t)o->seed, "steps", o->steps, "guidance", o->guidance, "guidance_keyword",
-                     o->guidance_keyword, "sampler", o->sampler, "p_keyword", o->p_keyword, "per_shard",
-                     ONS_PAIRS_PER_SHARD, "latent_shape", (json_int_t)k->shard.c, (json_int_t)k->shard.h,
-                     (json_int_t)k->shard.w, "context", k->shard.context);
+    return json_pack("{s:i, s:I, s:i, s:f, s:f, s:s, s:f, s:i, s:[I,I,I], s:i}", "version", ONS_PAIRS_VERSION,
+                     "seed", (json_int_t)o->seed, "steps", o->steps, "guidance", o->guidance,
+                     "guidance_keyword", o->guidance_keyword, "sampler", o->sampler, "p_keyword", o->p_keyword,
+                     "per_shard", ONS_PAIRS_PER_SHARD, "latent_shape", (json_int_t)k->shard.c,
+                     (json_int_t)k->shard.h, (json_int_t)k->shard.w, "context", k->shard.context);
 }
 
 static onestep_status check_settings(const char *path, const json_t *found, const json_t *wanted)
@@ -48,10 +47,11 @@ static onestep_status check_settings(const char *path, const json_t *found, cons
         json_t *there = json_object_get(found, key);
         char *a = there ? json_dumps(there, JSON_ENCODE_ANY) : NULL, *b = json_dumps(v, JSON_ENCODE_ANY);
         bool same = there && json_equal(there, v);
-        onestep_status st = same ? ONESTEP_OK
-                                 : ons_fail(ONESTEP_BAD_ARGUMENT,
-                                            "%s: these pairs were made with %s %s, now %s is asked for; use another folder",
-                                            path, key, a ? a : "unset", b ? b : "?");
+        onestep_status st =
+            same ? ONESTEP_OK
+                 : ons_fail(ONESTEP_BAD_ARGUMENT,
+                            "%s: these pairs were made with %s %s, now %s is asked for; use another folder",
+                            path, key, a ? a : "unset", b ? b : "?");
 
         free(a);
         free(b);
@@ -61,7 +61,8 @@ static onestep_status check_settings(const char *path, const json_t *found, cons
     return ONESTEP_OK;
 }
 
-/* Writes the settings at the first call, and compares them at every later one. Spent time and energy live in the shards. */
+/* Writes the settings at the first call, and compares them at every later one. Spent time and energy live in
+ * the shards. */
 static onestep_status settle_index(const maker *k)
 {
     char *path = ons_path_join(k->o->output, "index.json");
@@ -92,12 +93,14 @@ static bool is_keyword(const maker *k, const ons_draw *draw)
 }
 
 /* Pairs [first, first+n) of the shard that use one guidance scale. `rows` are their places in the shard. */
-static onestep_status run_batch(maker *k, uint64_t base, const int *rows, int n, const char *const *prompts, double guidance)
+static onestep_status run_batch(maker *k, uint64_t base, const int *rows, int n, const char *const *prompts,
+                                double guidance)
 {
     ons_pair_shard *s = &k->shard;
     size_t latent = (size_t)(s->h * s->w * s->c);
-    float *noise = ons_malloc((size_t)n * latent * sizeof *noise), *out = ons_malloc((size_t)n * latent * sizeof *out);
-    ons_run_settings settings = { .steps = k->o->steps, .guidance = guidance, .sampler = k->o->sampler };
+    float *noise = ons_malloc((size_t)n * latent * sizeof *noise),
+          *out = ons_malloc((size_t)n * latent * sizeof *out);
+    ons_run_settings settings = {.steps = k->o->steps, .guidance = guidance, .sampler = k->o->sampler};
     onestep_status st;
 
     if (!noise || !out) {
@@ -105,7 +108,8 @@ static onestep_status run_batch(maker *k, uint64_t base, const int *rows, int n,
         goto fail;
     }
     for (int i = 0; i < n; i++)
-        ons_picture_noise(ONS_NOISE_PHILOX, k->o->seed + base + (uint64_t)rows[i], s->h, s->w, s->c, noise + (size_t)i * latent);
+        ons_picture_noise(ONS_NOISE_PHILOX, k->o->seed + base + (uint64_t)rows[i], s->h, s->w, s->c,
+                          noise + (size_t)i * latent);
     ONS_TRY(ons_runner_run(k->runner, &settings, n, prompts, NULL, noise, NULL, out, NULL));
     for (int i = 0; i < n; i++)
         memcpy(s->latents + (size_t)rows[i] * latent, out + (size_t)i * latent, latent * sizeof *out);
@@ -154,8 +158,8 @@ static onestep_status make_shard(maker *k, int number, int n)
         ons_draw draw = ons_dataset_draw(k->d, k->o->seed, base + (uint64_t)i, 0, k->o->p_keyword);
 
         k->shard.index[i] = base + (uint64_t)i;
-        if ((st = ons_tokenizer_encode(k->teacher->tokenizer, draw.caption, k->shard.ids + i * k->shard.context, NULL,
-                                       NULL)) != ONESTEP_OK)
+        if ((st = ons_tokenizer_encode(k->teacher->tokenizer, draw.caption, k->shard.ids + i * k->shard.context,
+                                       NULL, NULL)) != ONESTEP_OK)
             return st;
     }
     if ((st = run_kind(k, base, n, false)) != ONESTEP_OK || (st = run_kind(k, base, n, true)) != ONESTEP_OK)
@@ -190,32 +194,36 @@ static onestep_status make_all(maker *k)
         if ((st = make_shard(k, i, n)) != ONESTEP_OK)
             return st;
         if (ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED, "stopped after shard %d; the same command goes on from there", i);
+            return ons_fail(ONESTEP_INTERRUPTED, "stopped after shard %d; the same command goes on from there",
+                            i);
     }
     return ONESTEP_OK;
 }
 
-static onestep_status check_options(const ons_model *m, const ons_pairs_options *o)
+static onestep_status check_options(const ons_pairs_options *o)
 {
-    (void)m;
     if (o->count < 1 || o->batch < 1 || o->batch > 1024)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "%d pairs in batches of %d: expected at least 1, batches of 1 to 1024", o->count,
+        return ons_fail(ONESTEP_BAD_ARGUMENT,
+                        "%d pairs in batches of %d: expected at least 1, batches of 1 to 1024", o->count,
                         o->batch);
     if (o->n_parts < 1 || o->part < 0 || o->part >= o->n_parts)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "part %d of %d: expected 0 to parts - 1", o->part, o->n_parts);
     if (!strcmp(o->sampler, "lcm") || !strcmp(o->sampler, "euler_a"))
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "sampler %s draws fresh noise: the result would be no function of the noise; use "
-                        "ddim, euler or dpm++2m", o->sampler);
+        return ons_fail(ONESTEP_BAD_ARGUMENT,
+                        "sampler %s draws fresh noise: the result would be no function of the noise; use "
+                        "ddim, euler or dpm++2m",
+                        o->sampler);
     return ONESTEP_OK;
 }
 
 onestep_status ons_pairs_make(ons_model *teacher, const ons_dataset *d, const ons_pairs_options *o)
 {
-    maker k = { .teacher = teacher, .d = d, .o = o, .start_s = ons_now_s() };
-    ons_runner_options ro = { .batch = o->batch, .n_threads = o->n_threads, .precision = o->precision, .no_decoder = true };
+    maker k = {.teacher = teacher, .d = d, .o = o};
+    ons_runner_options ro = {
+        .batch = o->batch, .n_threads = o->n_threads, .precision = o->precision, .no_decoder = true};
     onestep_status st;
 
-    ONS_TRY(check_options(teacher, o));
+    ONS_TRY(check_options(o));
     ONS_TRY(ons_runner_create(teacher, &ro, &k.runner));
     ons_runner_latent_shape(k.runner, &k.shard.h, &k.shard.w, &k.shard.c);
     k.shard.context = ons_tokenizer_context(teacher->tokenizer);

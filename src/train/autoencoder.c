@@ -1,6 +1,7 @@
 /*
- * The autoencoder stage: reconstruction by L1 + 2 MSE + L1 of the image gradients, plus a light KL term (Rombach et al. 2022, without
- * the adversarial part, which pays at sizes far above these). Flips and shifts make few pictures go further.
+ * The autoencoder stage: reconstruction by L1 + 2 MSE + L1 of the image gradients, plus a light KL term
+ * (Rombach et al. 2022, without the adversarial part, which pays at sizes far above these). Flips and shifts
+ * make few pictures go further.
  */
 #include <jansson.h>
 #include <math.h>
@@ -81,7 +82,8 @@ static onestep_status build(stage *s, ons_graph *g)
     l2 = ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, error));
     edges = ons_add(g, edge_loss(g, error, 1), edge_loss(g, error, 2));
     kl = kl_term(g, mean, logvar);
-    loss = ons_add(g, ons_add(g, l1, ons_affine(g, l2, 2, 0)), ons_add(g, edges, ons_affine(g, kl, s->r->vae.kl_weight, 0)));
+    loss = ons_add(g, ons_add(g, l1, ons_affine(g, l2, 2, 0)),
+                   ons_add(g, edges, ons_affine(g, kl, s->r->vae.kl_weight, 0)));
     ons_graph_output(g, loss, "loss");
     ons_graph_output(g, l2, "mse");
     ons_graph_output(g, kl, "kl");
@@ -90,8 +92,8 @@ static onestep_status build(stage *s, ons_graph *g)
 
 static onestep_status make_plan(stage *s, const ons_train_options *o)
 {
-    ons_plan_options po = { .n_threads = o->n_threads, .precision = o->precision, .params = { s->m->vae },
-                            .label = "autoencoder" };
+    ons_plan_options po = {
+        .n_threads = o->n_threads, .precision = o->precision, .params = {s->m->vae}, .label = "autoencoder"};
     ons_graph *g = NULL;
     onestep_status st;
 
@@ -118,8 +120,8 @@ static void load_batch(stage *s, int64_t step)
         uint64_t u = ons_rand_u64(r->seed, ONS_STREAM_VAE_AUGMENT, index);
         int span = 2 * r->vae.shift + 1;
 
-        ons_pixels_load(pixels + (size_t)i * (size_t)(size * size * 3), ons_dataset_at(s->d, draw.item)->rgb, size,
-                        r->vae.flip && (u & 1), (int)((u >> 8) % (uint64_t)span) - r->vae.shift,
+        ons_pixels_load(pixels + (size_t)i * (size_t)(size * size * 3), ons_dataset_at(s->d, draw.item)->rgb,
+                        size, r->vae.flip && (u & 1), (int)((u >> 8) % (uint64_t)span) - r->vae.shift,
                         (int)((u >> 32) % (uint64_t)span) - r->vae.shift);
     }
     ons_randn(r->seed, ONS_STREAM_VAE_NOISE, (uint64_t)step * values, noise, values);
@@ -127,9 +129,10 @@ static void load_batch(stage *s, int64_t step)
 
 static onestep_status save(stage *s)
 {
-    ons_checkpoint_set sets[] = { { "vae", s->m->vae }, { "vae.ema", s->ema },
-                                  { "vae.m", ons_adamw_moment(s->optimizer, 0) },
-                                  { "vae.v", ons_adamw_moment(s->optimizer, 1) } };
+    ons_checkpoint_set sets[] = {{"vae", s->m->vae},
+                                 {"vae.ema", s->ema},
+                                 {"vae.m", ons_adamw_moment(s->optimizer, 0)},
+                                 {"vae.v", ons_adamw_moment(s->optimizer, 1)}};
     json_t *state = json_pack("{s:I, s:I}", "step", (json_int_t)s->run.step, "optimizer_steps",
                               (json_int_t)ons_adamw_steps(s->optimizer));
     onestep_status st = ons_checkpoint_save(s->checkpoint, sets, 4, state);
@@ -140,9 +143,10 @@ static onestep_status save(stage *s)
 
 static onestep_status restore(stage *s, int64_t *step)
 {
-    ons_checkpoint_set sets[] = { { "vae", s->m->vae }, { "vae.ema", s->ema },
-                                  { "vae.m", ons_adamw_moment(s->optimizer, 0) },
-                                  { "vae.v", ons_adamw_moment(s->optimizer, 1) } };
+    ons_checkpoint_set sets[] = {{"vae", s->m->vae},
+                                 {"vae.ema", s->ema},
+                                 {"vae.m", ons_adamw_moment(s->optimizer, 0)},
+                                 {"vae.v", ons_adamw_moment(s->optimizer, 1)}};
     json_t *state = NULL;
     onestep_status st = ons_checkpoint_load(s->checkpoint, sets, 4, &state);
 
@@ -157,8 +161,12 @@ static onestep_status restore(stage *s, int64_t *step)
 static onestep_status one_step(stage *s, int64_t step)
 {
     const ons_recipe *r = s->r;
-    ons_adamw_options opt = { .lr = r->vae.lr * ons_lr_factor(step, r->vae.iterations, r->vae.warmup, 0.2), .beta1 = 0.9,
-                              .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.01, .clip = 1 };
+    ons_adamw_options opt = {.lr = r->vae.lr * ons_lr_factor(step, r->vae.iterations, r->vae.warmup, 0.2),
+                             .beta1 = 0.9,
+                             .beta2 = 0.99,
+                             .eps = 1e-8,
+                             .weight_decay = 0.01,
+                             .clip = 1};
     double values[3], norm;
     bool taken;
     onestep_status st;
@@ -186,16 +194,18 @@ static onestep_status loop(stage *s, int64_t step)
         if ((ons_run_checkpoint_due(&s->run) || ons_interrupted()) && (st = save(s)) != ONESTEP_OK)
             return st;
         if (ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the autoencoder; continue with --resume",
+            return ons_fail(ONESTEP_INTERRUPTED,
+                            "stopped at step %lld of the autoencoder; continue with --resume",
                             (long long)step + 1);
     }
     return ONESTEP_OK;
 }
 
-onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d, ons_model *m)
+onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d,
+                                     ons_model *m)
 {
-    static const char *const series[] = { "loss", "psnr", "kl", NULL };
-    stage s = { .r = r, .d = d, .m = m, .latent_side = r->resolution / ons_vae_factor(&m->vae_config) };
+    static const char *const series[] = {"loss", "psnr", "kl", NULL};
+    stage s = {.r = r, .d = d, .m = m, .latent_side = r->resolution / ons_vae_factor(&m->vae_config)};
     char *folder = ons_path_join(o->output, "training");
     int64_t step = 0;
     onestep_status st;
@@ -211,10 +221,17 @@ onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_option
     if (o->resume && ons_path_exists(s.checkpoint))
         ONS_TRY(restore(&s, &step));
     ONS_TRY(make_plan(&s, o));
-    ONS_TRY(ons_run_begin(&(ons_run_options){ .folder = folder, .stage = "autoencoder", .unit = "step", .start = step,
-                                              .total = r->vae.iterations, .checkpoint_every = r->every.checkpoint_every,
-                                              .log_every = r->every.log_every, .sample_every = r->every.sample_every,
-                                              .energy = o->energy, .series = series }, &s.run));
+    ONS_TRY(ons_run_begin(&(ons_run_options){.folder = folder,
+                                             .stage = "autoencoder",
+                                             .unit = "step",
+                                             .start = step,
+                                             .total = r->vae.iterations,
+                                             .checkpoint_every = r->every.checkpoint_every,
+                                             .log_every = r->every.log_every,
+                                             .sample_every = r->every.sample_every,
+                                             .energy = o->energy,
+                                             .series = series},
+                          &s.run));
     ONS_TRY(loop(&s, step));
     ons_ema_update(m->vae, s.ema, 0); /* the average is what everybody uses from here on */
     st = ons_latents_normalise(m, d, o);

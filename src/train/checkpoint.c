@@ -1,4 +1,5 @@
-/* One safetensors file: written beside and renamed, so that the last good one survives a full disk and a kill. */
+/* One safetensors file: written beside and renamed, so that the last good one survives a full disk and a kill.
+ */
 #include "train/checkpoint.h"
 
 #include <dnnl.h>
@@ -46,12 +47,14 @@ static onestep_status add_metadata(ons_safetensors_writer *w, const json_t *stat
     onestep_status st;
 
     snprintf(version, sizeof version, "%d", ONS_CHECKPOINT_VERSION);
-    st = text ? ons_safetensors_writer_metadata(w, "state", text) : ons_fail(ONESTEP_NO_MEMORY, "no memory to write a checkpoint");
+    st = text ? ons_safetensors_writer_metadata(w, "state", text)
+              : ons_fail(ONESTEP_NO_MEMORY, "no memory to write a checkpoint");
     free(text);
     return st == ONESTEP_OK ? ons_safetensors_writer_metadata(w, "format_version", version) : st;
 }
 
-onestep_status ons_checkpoint_save(const char *path, const ons_checkpoint_set *sets, int n_sets, const json_t *state)
+onestep_status ons_checkpoint_save(const char *path, const ons_checkpoint_set *sets, int n_sets,
+                                   const json_t *state)
 {
     ons_safetensors_writer *w = NULL;
     onestep_status st;
@@ -86,10 +89,13 @@ static onestep_status read_set(const ons_safetensors *file, const ons_checkpoint
         char *name = ons_format("%s/%s", set->name, p->name);
         const ons_file_tensor *t = name ? ons_safetensors_find(file, name) : NULL;
         bool fits = t && same_shape(t, p);
-        onestep_status st = !name ? ons_fail(ONESTEP_NO_MEMORY, "no memory to read a checkpoint")
-                            : fits ? ONESTEP_OK
-                                   : ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s is missing or of another shape: this checkpoint belongs to "
-                                              "another recipe", ons_safetensors_path(file), name);
+        onestep_status st =
+            !name  ? ons_fail(ONESTEP_NO_MEMORY, "no memory to read a checkpoint")
+            : fits ? ONESTEP_OK
+                   : ons_fail(ONESTEP_BAD_FILE,
+                              "%s: tensor %s is missing or of another shape: this checkpoint belongs to "
+                              "another recipe",
+                              ons_safetensors_path(file), name);
 
         ons_free(name);
         if (st != ONESTEP_OK)
@@ -102,7 +108,8 @@ static onestep_status read_set(const ons_safetensors *file, const ons_checkpoint
 
 static onestep_status read_state(const ons_safetensors *file, const char *path, json_t **state)
 {
-    const char *version = ons_safetensors_metadata(file, "format_version"), *text = ons_safetensors_metadata(file, "state");
+    const char *version = ons_safetensors_metadata(file, "format_version"),
+               *text = ons_safetensors_metadata(file, "state");
 
     if (!version || !text)
         return ons_fail(ONESTEP_BAD_FILE, "%s: this is no checkpoint of onestep", path);
@@ -136,7 +143,8 @@ const char *ons_fingerprint(int n_threads)
     static _Thread_local char text[160];
     const dnnl_version_t *v = dnnl_version();
 
-    snprintf(text, sizeof text, "%s, oneDNN %d.%d.%d, ISA %d, %d threads", ons_backend_cpu.name, v->major, v->minor, v->patch,
-             (int)dnnl_get_effective_cpu_isa(), n_threads > 0 ? n_threads : ons_physical_cores());
+    snprintf(text, sizeof text, "%s, oneDNN %d.%d.%d, ISA %d, %d threads", ons_backend_cpu.name, v->major,
+             v->minor, v->patch, (int)dnnl_get_effective_cpu_isa(),
+             n_threads > 0 ? n_threads : ons_physical_cores());
     return text;
 }

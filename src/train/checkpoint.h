@@ -1,6 +1,7 @@
 /*
- * Checkpoints: everything a run needs to continue to the very bits, in one safetensors file written to a temporary name, synced and renamed.
- * Tensors are named SET/PARAMETER in the engine's layout and f32; metadata holds a JSON object (step, counters, fingerprint) and a format version.
+ * Checkpoints: everything a run needs to continue to the very bits, in one safetensors file written to a
+ * temporary name, synced and renamed. Tensors are named SET/PARAMETER in the engine's layout and f32; metadata
+ * holds a JSON object (step, counters, fingerprint) and a format version.
  */
 #ifndef ONS_TRAIN_CHECKPOINT_H
 #define ONS_TRAIN_CHECKPOINT_H

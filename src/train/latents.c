@@ -1,6 +1,6 @@
 /*
- * Encoding a data set once, and normalising the latent space. The UNet then trains on means and standard deviations from memory: the
- * encoder would cost more than the UNet itself.
+ * Encoding a data set once, and normalising the latent space. The UNet then trains on means and standard
+ * deviations from memory: the encoder would cost more than the UNet itself.
  */
 #include <math.h>
 #include <string.h>
@@ -14,7 +14,8 @@ enum { ENCODE_BATCH = 32 };
 static onestep_status make_encoder(const ons_model *m, int size, const ons_train_options *o, ons_plan **out)
 {
     const ons_vae_config *c = &m->vae_config;
-    ons_plan_options po = { .n_threads = o->n_threads, .precision = ONS_F32, .params = { m->vae }, .label = "encoder" };
+    ons_plan_options po = {
+        .n_threads = o->n_threads, .precision = ONS_F32, .params = {m->vae}, .label = "encoder"};
     ons_graph *g = NULL;
     ons_value *moments;
     ons_nn nn;
@@ -22,7 +23,8 @@ static onestep_status make_encoder(const ons_model *m, int size, const ons_train
 
     ONS_TRY(ons_graph_create(&g));
     ons_nn_init(&nn, g, m->vae, 0, false);
-    moments = ons_vae_encode_build(&nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(ENCODE_BATCH, size, size, 3)));
+    moments =
+        ons_vae_encode_build(&nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(ENCODE_BATCH, size, size, 3)));
     ons_graph_output(g, moments, "moments");
     ONS_TRY(ons_graph_finish(g));
     ONS_TRY(ons_plan_create(&g, &po, out));
@@ -43,12 +45,14 @@ static void split_moments(const ons_vae_config *c, const float *moments, size_t 
 
             logvar = logvar < -30 ? -30 : logvar > 20 ? 20 : logvar;
             mean[p * (size_t)z_c + (size_t)k] =
-                (moments[p * (size_t)(2 * z_c) + (size_t)k] - (float)c->shift_factor) * (float)c->scaling_factor;
+                (moments[p * (size_t)(2 * z_c) + (size_t)k] - (float)c->shift_factor) *
+                (float)c->scaling_factor;
             std[p * (size_t)z_c + (size_t)k] = expf(0.5f * logvar) * (float)c->scaling_factor;
         }
 }
 
-static onestep_status encode_all(ons_plan *plan, const ons_model *m, const ons_dataset *d, int size, ons_latents *l)
+static onestep_status encode_all(ons_plan *plan, const ons_model *m, const ons_dataset *d, int size,
+                                 ons_latents *l)
 {
     float *pixels = ons_plan_input(plan, "pixels");
     size_t picture = (size_t)size * (size_t)size * 3, z_c = (size_t)m->vae_config.latent_channels;
@@ -61,20 +65,21 @@ static onestep_status encode_all(ons_plan *plan, const ons_model *m, const ons_d
             ons_pixels_load(pixels + k * picture, ons_dataset_at(d, i + k)->rgb, size, false, 0, 0);
         if ((st = ons_plan_run(plan)) != ONESTEP_OK)
             return st;
-        split_moments(&m->vae_config, ons_plan_result(plan, "moments"), n * l->size / z_c, l->mean + i * l->size,
-                      l->std + i * l->size);
+        split_moments(&m->vae_config, ons_plan_result(plan, "moments"), n * l->size / z_c,
+                      l->mean + i * l->size, l->std + i * l->size);
     }
     return ONESTEP_OK;
 }
 
-onestep_status ons_latents_encode(const ons_model *m, const ons_dataset *d, const ons_train_options *o, ons_latents *out)
+onestep_status ons_latents_encode(const ons_model *m, const ons_dataset *d, const ons_train_options *o,
+                                  ons_latents *out)
 {
     int size = m->vae_config.sample_size, side = size / ons_vae_factor(&m->vae_config);
     ons_plan *plan = NULL;
     onestep_status st;
 
-    *out = (ons_latents){ .n = ons_dataset_count(d),
-                          .size = (size_t)side * (size_t)side * (size_t)m->vae_config.latent_channels };
+    *out = (ons_latents){.n = ons_dataset_count(d),
+                         .size = (size_t)side * (size_t)side * (size_t)m->vae_config.latent_channels};
     out->mean = ons_calloc(out->n * out->size, sizeof *out->mean);
     out->std = ons_calloc(out->n * out->size, sizeof *out->std);
     if (!out->mean || !out->std) {
@@ -95,7 +100,7 @@ void ons_latents_fini(ons_latents *l)
 {
     ons_free(l->mean);
     ons_free(l->std);
-    *l = (ons_latents){ 0 };
+    *l = (ons_latents){0};
 }
 
 /* quant_conv [2c, 1, 1, 2c]: mean rows become (row - m) / s, log-variance biases drop by 2 ln s. */
@@ -121,12 +126,14 @@ static onestep_status fold_into_encoder(ons_model *m, const double *mean, const 
 /* post_quant_conv [c, 1, 1, c] takes z' = (z - m) / s: columns times s, and the bias gains W m. */
 static onestep_status fold_into_decoder(ons_model *m, const double *mean, const double *std)
 {
-    int w = ons_params_find(m->vae, "post_quant_conv.weight"), b = ons_params_find(m->vae, "post_quant_conv.bias");
+    int w = ons_params_find(m->vae, "post_quant_conv.weight"),
+        b = ons_params_find(m->vae, "post_quant_conv.bias");
     int c = m->vae_config.latent_channels;
     float *weight, *bias;
 
     if (w < 0 || b < 0)
-        return ons_fail(ONESTEP_UNSUPPORTED, "the autoencoder has no post_quant_conv to fold the latent scale into");
+        return ons_fail(ONESTEP_UNSUPPORTED,
+                        "the autoencoder has no post_quant_conv to fold the latent scale into");
     weight = ons_params_data(m->vae, w);
     bias = ons_params_data(m->vae, b);
     for (int o = 0; o < c; o++)
@@ -164,7 +171,8 @@ onestep_status ons_latents_normalise(ons_model *m, const ons_dataset *d, const o
     onestep_status st;
 
     if (m->vae_config.latent_channels > 64)
-        return ons_fail(ONESTEP_UNSUPPORTED, "%d latent channels, at most 64 can be trained", m->vae_config.latent_channels);
+        return ons_fail(ONESTEP_UNSUPPORTED, "%d latent channels, at most 64 can be trained",
+                        m->vae_config.latent_channels);
     m->vae_config.scaling_factor = 1;
     m->vae_config.shift_factor = 0;
     if ((st = ons_latents_encode(m, d, o, &l)) != ONESTEP_OK)

@@ -1,8 +1,10 @@
 /*
- * Recipes: architecture and hyper-parameters of a whole run (autoencoder, teacher, pairs, distillation) as one JSON file.
+ * Recipes: architecture and hyper-parameters of a whole run (autoencoder, teacher, pairs, distillation) as one
+ * JSON file.
  *
- * Every setting is one row of the table in recipe.c: path, type, default, range, meaning. Unknown keys are errors, since a
- * misspelt setting that is silently ignored costs an afternoon. The model sections hold diffusers' own config.json objects.
+ * Every setting is one row of the table in recipe.c: path, type, default, range, meaning. Unknown keys are
+ * errors, since a misspelt setting that is silently ignored costs an afternoon. The model sections hold
+ * diffusers' own config.json objects.
  */
 #ifndef ONS_TRAIN_RECIPE_H
 #define ONS_TRAIN_RECIPE_H
@@ -17,8 +19,12 @@ typedef struct ons_recipe {
     char name[64];
     int resolution; /* pixels */
     uint64_t seed;
-    struct { int vocab_size, context; } tokenizer;
-    struct { double p_empty, p_keyword; } captions;
+    struct {
+        int vocab_size, context;
+    } tokenizer;
+    struct {
+        double p_empty, p_keyword;
+    } captions;
     struct {
         int iterations, batch_size, warmup, shift;
         double lr, kl_weight;
@@ -40,16 +46,20 @@ typedef struct ons_recipe {
     } pairs;
     struct {
         char method[32];
-        int iterations, warmup_iterations, batch_size, pair_batch_size, timestep, min_timestep, max_timestep, critic_steps;
+        int iterations, warmup_iterations, batch_size, pair_batch_size, timestep, min_timestep, max_timestep,
+            critic_steps;
         int late_iterations, late_max_timestep;
-        double lr, fake_lr, weight_dm, weight_reg, weight_latent, weight_pixel, guidance, guidance_keyword, ema, clip, weight_decay;
+        double lr, fake_lr, weight_dm, weight_reg, weight_latent, weight_pixel, guidance, guidance_keyword, ema,
+            clip, weight_decay;
     } distill;
     struct {
         int iterations, batch_size, embed_dim;
         double lr;
         char channels[64];
     } perceptual;
-    struct { int checkpoint_every, log_every, sample_every, health_every; } every;
+    struct {
+        int checkpoint_every, log_every, sample_every, health_every;
+    } every;
     struct json_t *vae_config, *unet_config, *text_config; /* owned; diffusers' config.json, NULL when absent */
 } ons_recipe;
 
@@ -62,6 +72,6 @@ onestep_status ons_recipe_set(ons_recipe *r, const char *path, const char *value
 /* Writes every setting, resolved. */
 onestep_status ons_recipe_save(const ons_recipe *r, const char *path) ONESTEP_CHECK;
 struct json_t *ons_recipe_to_json(const ons_recipe *r); /* new reference; NULL: no memory */
-void ons_recipe_describe(FILE *f); /* the table, for people */
+void ons_recipe_describe(FILE *f);                      /* the table, for people */
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Progress and records of a long run. The log is one JSON object a line, appended and flushed, so that a killed run leaves a
- * readable file; on resume, lines after the checkpoint are cut off, so that every step appears once.
+ * Progress and records of a long run. The log is one JSON object a line, appended and flushed, so that a killed
+ * run leaves a readable file; on resume, lines after the checkpoint are cut off, so that every step appears
+ * once.
  */
 #include "train/run.h"
 
@@ -30,9 +31,14 @@ onestep_status ons_run_begin(const ons_run_options *o, ons_run *run)
 {
     onestep_status st;
 
-    *run = (ons_run){ .stage = o->stage, .step = o->start, .total = o->total,
-                      .checkpoint_every = o->checkpoint_every, .log_every = o->log_every,
-                      .sample_every = o->sample_every, .energy = o->energy, .start_s = ons_now_s() };
+    *run = (ons_run){.stage = o->stage,
+                     .step = o->start,
+                     .total = o->total,
+                     .checkpoint_every = o->checkpoint_every,
+                     .log_every = o->log_every,
+                     .sample_every = o->sample_every,
+                     .energy = o->energy,
+                     .start_s = ons_now_s()};
     for (; o->series && o->series[run->n_series]; run->n_series++)
         run->names[run->n_series] = o->series[run->n_series];
     run->folder = ons_strdup(o->folder);
@@ -91,7 +97,7 @@ static void split_history(const ons_run *run, double *columns)
 
 static onestep_status draw_plot(const ons_run *run)
 {
-    ons_plot_options o = { .title = run->stage, .log_y = true };
+    ons_plot_options o = {.title = run->stage, .log_y = true};
     ons_plot_series series[ONS_RUN_MAX_SERIES];
     double *columns = ons_malloc((run->n_points * (1 + (size_t)run->n_series) + 1) * sizeof *columns);
     char *path = ons_format("%s/%s-loss.png", run->folder, run->stage);
@@ -105,8 +111,10 @@ static onestep_status draw_plot(const ons_run *run)
     }
     split_history(run, columns);
     for (int i = 0; i < run->n_series; i++)
-        series[i] = (ons_plot_series){ .name = run->names[i], .x = columns, .y = columns + (size_t)(i + 1) * run->n_points,
-                                       .n = run->n_points };
+        series[i] = (ons_plot_series){.name = run->names[i],
+                                      .x = columns,
+                                      .y = columns + (size_t)(i + 1) * run->n_points,
+                                      .n = run->n_points};
     ONS_TRY(ons_plot_draw(series, run->n_series, &o, &rgb, &width, &height));
     st = ons_picture_write(path, rgb, width, height, NULL, 0);
 fail:
@@ -131,10 +139,12 @@ onestep_status ons_run_log(ons_run *run, json_t *fields)
     if (!path || !text) {
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a log line");
     } else if (!(f = fopen(path, "a")) || fprintf(f, "%s\n", text) < 0 || fflush(f) != 0) {
-        st = ons_fail(ONESTEP_IO, "%s: cannot append (%s); the last checkpoint is intact", path, strerror(errno));
+        st = ons_fail(ONESTEP_IO, "%s: cannot append (%s); the last checkpoint is intact", path,
+                      strerror(errno));
     }
     if (f && fclose(f) != 0 && st == ONESTEP_OK)
-        st = ons_fail(ONESTEP_IO, "%s: cannot append (%s); the last checkpoint is intact", path, strerror(errno));
+        st = ons_fail(ONESTEP_IO, "%s: cannot append (%s); the last checkpoint is intact", path,
+                      strerror(errno));
     free(text);
     ons_free(path);
     return st;
@@ -153,7 +163,8 @@ static onestep_status report(ons_run *run)
         if (isfinite(means[i]))
             json_object_set_new(fields, run->names[i], json_real(means[i]));
         if (at < (int)sizeof text)
-            at += snprintf(text + at, sizeof text - (size_t)at, "%s%s %.4g", i ? "  " : "", run->names[i], means[i]);
+            at += snprintf(text + at, sizeof text - (size_t)at, "%s%s %.4g", i ? "  " : "", run->names[i],
+                           means[i]);
         run->sums[i] = 0;
     }
     json_object_set_new(fields, "seconds", json_real(ons_run_seconds(run)));
@@ -276,5 +287,5 @@ void ons_run_end(ons_run *run)
         ons_progress_end(&run->progress);
     ons_free(run->folder);
     ons_free(run->history);
-    *run = (ons_run){ 0 };
+    *run = (ons_run){0};
 }

@@ -1,4 +1,5 @@
-/* One third training names, one third held-out names, one third ambiguous keywords, spread evenly over each list. */
+/* One third training names, one third held-out names, one third ambiguous keywords, spread evenly over each
+ * list. */
 #include "train/samples.h"
 
 #include <stdio.h>
@@ -26,14 +27,15 @@ static void choose_prompts(ons_samples *s, const ons_dataset *d)
     }
 }
 
-onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, int n_threads, ons_samples *out)
+onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, int n_threads,
+                                  ons_samples *out)
 {
-    ons_runner_options o = { .batch = ONS_N_SAMPLES, .n_threads = n_threads, .precision = ONS_F32 };
+    ons_runner_options o = {.batch = ONS_N_SAMPLES, .n_threads = n_threads, .precision = ONS_F32};
     int64_t h, w, c;
     size_t latent;
     onestep_status st;
 
-    *out = (ons_samples){ 0 };
+    *out = (ons_samples){0};
     ONS_TRY(ons_runner_create(m, &o, &out->runner));
     choose_prompts(out, d);
     ons_runner_latent_shape(out->runner, &h, &w, &c);
@@ -56,7 +58,7 @@ fail:
 
 onestep_status ons_samples_write(ons_samples *s, const char *folder, const char *stage, int64_t step)
 {
-    ons_run_settings settings = { .guidance = -1 };
+    ons_run_settings settings = {.guidance = -1};
     char *samples = ons_path_join(folder, "samples");
     char *path = ons_format("%s/samples/%s-%07lld.png", folder, stage, (long long)step);
     onestep_status st;
@@ -66,7 +68,8 @@ onestep_status ons_samples_write(ons_samples *s, const char *folder, const char 
         goto fail;
     }
     ONS_TRY(ons_make_dirs(samples));
-    ONS_TRY(ons_runner_run(s->runner, &settings, ONS_N_SAMPLES, s->prompts, NULL, s->noise, NULL, NULL, s->rgb));
+    ONS_TRY(
+        ons_runner_run(s->runner, &settings, ONS_N_SAMPLES, s->prompts, NULL, s->noise, NULL, NULL, s->rgb));
     st = ons_sheet_write(path, s->rgb, ONS_N_SAMPLES, s->width, s->height, 8, s->prompts);
 fail:
     ons_free(samples);
@@ -79,5 +82,5 @@ void ons_samples_fini(ons_samples *s)
     ons_runner_destroy(&s->runner);
     ons_free(s->noise);
     ons_free(s->rgb);
-    *s = (ons_samples){ 0 };
+    *s = (ons_samples){0};
 }

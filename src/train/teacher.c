@@ -1,7 +1,8 @@
 /*
- * The teacher stage: UNet and text encoder learn to predict the noise in noised latents (DDPM's simple loss, Ho et al. 2020), with
- * the loss weight min(SNR, gamma)/SNR of Hang et al. 2023, which keeps the nearly clean timesteps, whose noise is unpredictable, from
- * drowning the gradient of those that decide what is drawn. Timesteps are stratified over the batch.
+ * The teacher stage: UNet and text encoder learn to predict the noise in noised latents (DDPM's simple loss, Ho
+ * et al. 2020), with the loss weight min(SNR, gamma)/SNR of Hang et al. 2023, which keeps the nearly clean
+ * timesteps, whose noise is unpredictable, from drowning the gradient of those that decide what is drawn.
+ * Timesteps are stratified over the batch.
  */
 #include <jansson.h>
 #include <math.h>
@@ -50,16 +51,19 @@ static onestep_status build(stage *s, ons_graph *g)
 
     ons_nn_init(&unet, g, s->m->unet, SLOT_UNET, true);
     ons_nn_init(&clip, g, s->m->clip, SLOT_CLIP, true);
-    error = ons_sub(g, ons_unet_build(&unet, c, xt, t, ons_clip_text_build(&clip, &s->m->clip_config, ids)), eps);
+    error =
+        ons_sub(g, ons_unet_build(&unet, c, xt, t, ons_clip_text_build(&clip, &s->m->clip_config, ids)), eps);
     loss = ons_mean_all(g, ons_mul(g, ons_unary(g, ONS_OP_SQUARE, error), weight));
     ons_graph_output(g, loss, "loss");
-    return ons_train_add_gradients(g, &loss, NULL, 1, (const int[]){ SLOT_UNET, SLOT_CLIP }, 2);
+    return ons_train_add_gradients(g, &loss, NULL, 1, (const int[]){SLOT_UNET, SLOT_CLIP}, 2);
 }
 
 static onestep_status make_plan(stage *s)
 {
-    ons_plan_options po = { .n_threads = s->o->n_threads, .precision = s->o->precision,
-                            .params = { s->m->unet, s->m->clip }, .label = "teacher" };
+    ons_plan_options po = {.n_threads = s->o->n_threads,
+                           .precision = s->o->precision,
+                           .params = {s->m->unet, s->m->clip},
+                           .label = "teacher"};
     ons_graph *g = NULL;
     onestep_status st;
 
@@ -75,16 +79,19 @@ fail:
 }
 
 /* x0 drawn from the posterior, x_t = a_t x0 + s_t eps (methods: eq. 1) */
-static void noise_picture(const stage *s, size_t item, int t, const float *eps, const float *posterior, float *xt)
+static void noise_picture(const stage *s, size_t item, int t, const float *eps, const float *posterior,
+                          float *xt)
 {
-    const float *mean = s->latents.mean + item * s->latents.size, *std = s->latents.std + item * s->latents.size;
+    const float *mean = s->latents.mean + item * s->latents.size,
+                *std = s->latents.std + item * s->latents.size;
     float a = (float)ons_schedule_a(&s->m->schedule, t), sigma = (float)ons_schedule_s(&s->m->schedule, t);
 
     for (size_t i = 0; i < s->latents.size; i++)
         xt[i] = a * (mean[i] + std[i] * posterior[i]) + sigma * eps[i];
 }
 
-/* Stratified: one timestep from each of `n` equal parts of the range, so that every batch sees all noise levels. */
+/* Stratified: one timestep from each of `n` equal parts of the range, so that every batch sees all noise
+ * levels. */
 static int draw_timestep(const stage *s, int64_t step, int i)
 {
     int n = s->r->train.batch_size;
@@ -114,8 +121,8 @@ static onestep_status load_batch(stage *s, int64_t step, float *posterior)
     ons_randn(r->seed, ONS_STREAM_EPSILON, (uint64_t)step * values, eps, values);
     ons_randn(r->seed, ONS_STREAM_POSTERIOR, (uint64_t)step * values, posterior, values);
     for (int i = 0; i < n; i++) {
-        ons_draw draw = ons_dataset_draw(s->d, r->seed, (uint64_t)step * (uint64_t)n + (uint64_t)i, r->captions.p_empty,
-                                         r->captions.p_keyword);
+        ons_draw draw = ons_dataset_draw(s->d, r->seed, (uint64_t)step * (uint64_t)n + (uint64_t)i,
+                                         r->captions.p_empty, r->captions.p_keyword);
         int timestep = draw_timestep(s, step, i);
         onestep_status st = ons_tokenizer_encode(s->m->tokenizer, draw.caption, ids + i * context, NULL, NULL);
 
@@ -123,21 +130,22 @@ static onestep_status load_batch(stage *s, int64_t step, float *posterior)
             return st;
         t[i] = (float)timestep;
         weight[i] = loss_weight(s, timestep);
-        noise_picture(s, draw.item, timestep, eps + (size_t)i * size, posterior + (size_t)i * size, xt + (size_t)i * size);
+        noise_picture(s, draw.item, timestep, eps + (size_t)i * size, posterior + (size_t)i * size,
+                      xt + (size_t)i * size);
     }
     return ONESTEP_OK;
 }
 
 static void list_sets(stage *s, ons_checkpoint_set sets[N_SETS])
 {
-    sets[0] = (ons_checkpoint_set){ "unet", s->m->unet };
-    sets[1] = (ons_checkpoint_set){ "text", s->m->clip };
-    sets[2] = (ons_checkpoint_set){ "unet.ema", s->ema[0] };
-    sets[3] = (ons_checkpoint_set){ "text.ema", s->ema[1] };
-    sets[4] = (ons_checkpoint_set){ "unet.m", ons_adamw_moment(s->optimizers[0], 0) };
-    sets[5] = (ons_checkpoint_set){ "unet.v", ons_adamw_moment(s->optimizers[0], 1) };
-    sets[6] = (ons_checkpoint_set){ "text.m", ons_adamw_moment(s->optimizers[1], 0) };
-    sets[7] = (ons_checkpoint_set){ "text.v", ons_adamw_moment(s->optimizers[1], 1) };
+    sets[0] = (ons_checkpoint_set){"unet", s->m->unet};
+    sets[1] = (ons_checkpoint_set){"text", s->m->clip};
+    sets[2] = (ons_checkpoint_set){"unet.ema", s->ema[0]};
+    sets[3] = (ons_checkpoint_set){"text.ema", s->ema[1]};
+    sets[4] = (ons_checkpoint_set){"unet.m", ons_adamw_moment(s->optimizers[0], 0)};
+    sets[5] = (ons_checkpoint_set){"unet.v", ons_adamw_moment(s->optimizers[0], 1)};
+    sets[6] = (ons_checkpoint_set){"text.m", ons_adamw_moment(s->optimizers[1], 0)};
+    sets[7] = (ons_checkpoint_set){"text.v", ons_adamw_moment(s->optimizers[1], 1)};
 }
 
 static onestep_status save(stage *s)
@@ -169,8 +177,8 @@ static onestep_status restore(stage *s, int64_t *step)
         ons_adamw_set_steps(s->optimizers[i], json_integer_value(json_object_get(state, "optimizer_steps")));
     fingerprint = json_string_value(json_object_get(state, "fingerprint"));
     if (fingerprint && strcmp(fingerprint, ons_fingerprint(s->o->n_threads)))
-        ons_warn("the checkpoint was made with %s, this is %s: training goes on, but the bits will differ", fingerprint,
-                 ons_fingerprint(s->o->n_threads));
+        ons_warn("the checkpoint was made with %s, this is %s: training goes on, but the bits will differ",
+                 fingerprint, ons_fingerprint(s->o->n_threads));
     json_decref(state);
     return ONESTEP_OK;
 }
@@ -178,9 +186,13 @@ static onestep_status restore(stage *s, int64_t *step)
 static onestep_status one_step(stage *s, int64_t step, float *posterior)
 {
     const ons_recipe *r = s->r;
-    ons_adamw_options opt = { .lr = r->train.lr * ons_lr_factor(step, r->train.iterations, r->train.warmup, r->train.flat),
-                              .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = r->train.weight_decay,
-                              .clip = r->train.clip };
+    ons_adamw_options opt = {.lr = r->train.lr *
+                                   ons_lr_factor(step, r->train.iterations, r->train.warmup, r->train.flat),
+                             .beta1 = 0.9,
+                             .beta2 = 0.99,
+                             .eps = 1e-8,
+                             .weight_decay = r->train.weight_decay,
+                             .clip = r->train.clip};
     double values[2], decay = fmin(r->train.ema, (1.0 + (double)step) / (10.0 + (double)step));
     bool taken;
     onestep_status st;
@@ -248,10 +260,11 @@ static void finish(stage *s)
     ons_free(s->folder);
 }
 
-onestep_status ons_train_teacher(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d, ons_model *m)
+onestep_status ons_train_teacher(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d,
+                                 ons_model *m)
 {
-    static const char *const series[] = { "loss", "grad_norm", NULL };
-    stage s = { .r = r, .o = o, .d = d, .m = m };
+    static const char *const series[] = {"loss", "grad_norm", NULL};
+    stage s = {.r = r, .o = o, .d = d, .m = m};
     float *posterior = NULL;
     int64_t step = 0;
     onestep_status st;
@@ -268,10 +281,17 @@ onestep_status ons_train_teacher(const ons_recipe *r, const ons_train_options *o
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d", r->train.batch_size);
         goto fail;
     }
-    ONS_TRY(ons_run_begin(&(ons_run_options){ .folder = s.folder, .stage = "teacher", .unit = "step", .start = step,
-                                              .total = r->train.iterations, .checkpoint_every = r->every.checkpoint_every,
-                                              .log_every = r->every.log_every, .sample_every = r->every.sample_every,
-                                              .energy = o->energy, .series = series }, &s.run));
+    ONS_TRY(ons_run_begin(&(ons_run_options){.folder = s.folder,
+                                             .stage = "teacher",
+                                             .unit = "step",
+                                             .start = step,
+                                             .total = r->train.iterations,
+                                             .checkpoint_every = r->every.checkpoint_every,
+                                             .log_every = r->every.log_every,
+                                             .sample_every = r->every.sample_every,
+                                             .energy = o->energy,
+                                             .series = series},
+                          &s.run));
     ONS_TRY(loop(&s, step, posterior));
     ons_ema_update(m->unet, s.ema[0], 0); /* the averages are the model */
     ons_ema_update(m->clip, s.ema[1], 0);

@@ -1,6 +1,7 @@
 /*
- * The order of a training run, and what an interrupted one finds when it comes back. Every stage can be resumed: the
- * vocabulary is learnt again (it is a function of the captions), the finished autoencoder is read from training/vae.safetensors.
+ * The order of a training run, and what an interrupted one finds when it comes back. Every stage can be
+ * resumed: the vocabulary is learnt again (it is a function of the captions), the finished autoencoder is read
+ * from training/vae.safetensors.
  */
 #include "train/train.h"
 
@@ -13,7 +14,8 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 
-/* The recipe's config object, through a file: models read their configuration from config.json and from nowhere else. */
+/* The recipe's config object, through a file: models read their configuration from config.json and from nowhere
+ * else. */
 static onestep_status write_config(const char *output, const char *part, json_t *config, char **path)
 {
     char *folder = ons_path_join(output, part);
@@ -25,8 +27,9 @@ static onestep_status write_config(const char *output, const char *part, json_t 
         goto fail;
     }
     if (!config) {
-        st = ons_fail(ONESTEP_BAD_ARGUMENT, "the recipe has no %s.config (a diffusers config.json object); start from one in recipes/",
-                      part);
+        st = ons_fail(
+            ONESTEP_BAD_ARGUMENT,
+            "the recipe has no %s.config (a diffusers config.json object); start from one in recipes/", part);
         goto fail;
     }
     ONS_TRY(ons_make_dirs(folder));
@@ -41,11 +44,12 @@ static onestep_status check_geometry(const ons_recipe *r, const ons_model *m)
     int factor = ons_vae_factor(&m->vae_config);
 
     if (r->resolution % factor)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "resolution %d is no multiple of %d, the autoencoder's pixels per latent", r->resolution,
-                        factor);
+        return ons_fail(ONESTEP_BAD_ARGUMENT,
+                        "resolution %d is no multiple of %d, the autoencoder's pixels per latent",
+                        r->resolution, factor);
     if (m->unet_config.in_channels != m->vae_config.latent_channels)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "the UNet takes %d channels, the autoencoder makes %d", m->unet_config.in_channels,
-                        m->vae_config.latent_channels);
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "the UNet takes %d channels, the autoencoder makes %d",
+                        m->unet_config.in_channels, m->vae_config.latent_channels);
     if (m->unet_config.cross_attention_dim != m->clip_config.hidden_size)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "the UNet attends to vectors of %d, the text encoder makes %d",
                         m->unet_config.cross_attention_dim, m->clip_config.hidden_size);
@@ -107,12 +111,12 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /*
- * Residual branches start at zero, so that the fresh network is near the identity and early steps are large and safe
- * (as in the reference implementations of DDPM's UNet).
+ * Residual branches start at zero, so that the fresh network is near the identity and early steps are large and
+ * safe (as in the reference implementations of DDPM's UNet).
  */
 static void zero_residual_branches(ons_params *p)
 {
-    static const char *const last[] = { ".conv2.weight", ".conv2.bias", ".proj_out.weight", ".proj_out.bias" };
+    static const char *const last[] = {".conv2.weight", ".conv2.bias", ".proj_out.weight", ".proj_out.bias"};
 
     for (int i = 0; i < ons_params_count(p); i++) {
         const ons_param *param = ons_params_at(p, i);
@@ -124,7 +128,8 @@ static void zero_residual_branches(ons_params *p)
     ons_params_touch(p);
 }
 
-static onestep_status create_model(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d, ons_model **out)
+static onestep_status create_model(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d,
+                                   ons_model **out)
 {
     ons_model *m = ons_calloc(1, sizeof *m);
     onestep_status st;
@@ -148,7 +153,8 @@ fail:
     return st;
 }
 
-static onestep_status obtain_autoencoder(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d, ons_model *m)
+static onestep_status obtain_autoencoder(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d,
+                                         ons_model *m)
 {
     char *path = ons_format("%s/training/vae.safetensors", o->output);
     ons_safetensors *file = NULL;
@@ -210,7 +216,7 @@ onestep_status ons_train(const ons_recipe *r, const ons_train_options *o)
     onestep_status st;
 
     ONS_TRY(prepare_output(r, o));
-    ONS_TRY(ons_dataset_open(o->data, &(ons_dataset_options){ .size = r->resolution }, &d));
+    ONS_TRY(ons_dataset_open(o->data, &(ons_dataset_options){.size = r->resolution}, &d));
     if (!ons_dataset_has_pictures(d)) {
         st = ons_fail(ONESTEP_BAD_ARGUMENT, "%s holds captions alone: a teacher needs pictures", o->data);
         goto fail;
