@@ -3,7 +3,7 @@
 # all is there. Debian 12 and 13 and their relatives. Without apt: prints what is missing and goes on.
 set -eu
 
-packages="meson ninja-build gcc pkg-config cmake libdnnl-dev libpng-dev libjpeg-dev libfreetype-dev libharfbuzz-dev
+packages="meson ninja-build gcc g++ libc6-dev pkg-config libdnnl-dev libpng-dev libjpeg-dev libfreetype-dev libharfbuzz-dev
 libarchive-dev libexpat1-dev libutf8proc-dev libchafa-dev libjansson-dev libcmocka-dev fonts-noto-color-emoji fonts-dejavu-core unicode-data
 unicode-cldr-core"
 
