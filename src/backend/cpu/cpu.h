@@ -36,8 +36,6 @@ extern const ons_kernel ons_cpu_convert_kernel;
 /* The first f32 kernel of the best variant that takes a node whose floats are all f32. */
 const ons_kernel *ons_cpu_pick_f32(const ons_node *n);
 
-bool ons_cpu_has_bf16(void); /* bf16 products in hardware, and not capped */
-
 /* Reason to refuse unless every float operand is f32 (outputs too), else NULL. */
 const char *ons_cpu_refuse_not_f32(const ons_node *n);
 

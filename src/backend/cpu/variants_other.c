@@ -8,11 +8,6 @@ static bool has_generic(void)
     return true;
 }
 
-bool ons_cpu_has_bf16(void)
-{
-    return false;
-}
-
 const ons_cpu_variant ons_cpu_variants[] = {
     {"generic", has_generic, ons_cpu_kernels_generic},
     {0},

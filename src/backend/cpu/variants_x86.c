@@ -52,11 +52,6 @@ static bool has_avx512(void)
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-bool ons_cpu_has_bf16(void)
-{
-    return read_cap() >= 3 && has_avx512() && __builtin_cpu_supports("avx512bf16");
-}
-
 const ons_cpu_variant ons_cpu_variants[] = {
     {"avx512", has_avx512, ons_cpu_kernels_avx512},
     {"avx2", has_avx2, ons_cpu_kernels_avx2},
