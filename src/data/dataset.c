@@ -48,15 +48,17 @@ static onestep_status push_pending(ons_dataset *d, ons_source *source)
     return ONESTEP_OK;
 }
 
-onestep_status ons_dataset_add(ons_dataset *d, const char *id, const ons_caption_list *captions, bool heldout,
-                               ons_source source)
+onestep_status ons_dataset_add(ons_dataset *d, const char *id, const ons_caption_list *captions,
+                               ons_traits traits, ons_source source)
 {
     onestep_status st = ONESTEP_OK;
-    ons_item item = {.heldout = heldout, .n_captions = (int)captions->n};
+    ons_item item = {.heldout = traits.heldout,
+                     .repeats = traits.repeats ? traits.repeats : 1,
+                     .n_captions = (int)captions->n};
 
     if (captions->n == 0)
         d->n_without_caption++;
-    if (captions->n == 0 || (heldout && !d->include_heldout))
+    if (captions->n == 0 || (item.heldout && !d->include_heldout))
         goto fail;
     ONS_TRY(reserve((void **)&d->items, d->n, &d->capacity, sizeof item));
     const char **list = ons_arena_alloc(d->arena, captions->n * sizeof *list);
@@ -175,6 +177,25 @@ fail:
     return st;
 }
 
+/* The list that weighted draws permute; none for the usual set, whose items all repeat once. */
+static onestep_status lay_out_epoch(ons_dataset *d)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->n; i++)
+        n += (size_t)d->items[i].repeats;
+    d->n_order = n;
+    if (n == d->n)
+        return ONESTEP_OK;
+    if (n > UINT32_MAX || !(d->order = ons_calloc(n, sizeof *d->order)))
+        return report_no_memory();
+    n = 0;
+    for (size_t i = 0; i < d->n; i++)
+        for (int k = 0; k < d->items[i].repeats; k++)
+            d->order[n++] = (uint32_t)i;
+    return ONESTEP_OK;
+}
+
 static onestep_status report_findings(const ons_dataset *d, const char *path)
 {
     if (d->n_broken > N_WARNINGS)
@@ -209,6 +230,7 @@ onestep_status ons_dataset_open(const char *path, const ons_dataset_options *opt
     d->include_heldout = options->include_heldout;
     ONS_TRY(read_path(d, path));
     ONS_TRY(report_findings(d, path));
+    ONS_TRY(lay_out_epoch(d));
     *out = d;
     return ONESTEP_OK;
 fail:
@@ -227,6 +249,7 @@ void ons_dataset_close(ons_dataset **dataset)
         ons_free((void *)d->items[i].rgb);
     ons_free(d->pending);
     ons_free(d->items);
+    ons_free(d->order);
     ons_arena_destroy(&d->arena);
     ons_free(d);
     *dataset = NULL;

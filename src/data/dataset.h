@@ -10,11 +10,14 @@
 
 typedef struct ons_dataset ons_dataset;
 
+enum { ONS_MAX_REPEATS = 1000 };
+
 typedef struct ons_item {
     const uint8_t *rgb;      /* [size, size, 3]; NULL in a set of captions alone */
     const char *const *captions; /* [n_captions]; the first is the name, the others keywords shared with other pictures */
     int n_captions;
     bool heldout;            /* not for training */
+    int repeats;             /* visits per epoch of a training stream, 1 to ONS_MAX_REPEATS */
     const char *id;          /* file name or key, for messages */
 } ons_item;
 
@@ -39,13 +42,16 @@ const char *const *ons_dataset_ambiguous(const ons_dataset *d, size_t *n);
 
 /*
  * Draw number `index` of a training stream: which item, which caption; empty caption with probability p_empty, a keyword
- * (when the item has one) with p_keyword. A pure function of (seed, index). Every epoch visits each item once, in shuffled order.
+ * (when the item has one) with p_keyword. A pure function of (seed, index). Every epoch visits each item `repeats` times, in
+ * shuffled order.
  */
 typedef struct ons_draw {
     size_t item;
     const char *caption; /* "" when dropped */
 } ons_draw;
 ons_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty, double p_keyword);
+/* The same with one visit per item and epoch, for what must not meet a picture twice in a batch. */
+ons_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty, double p_keyword);
 
 /* Renders the emoji set: pictures, metadata.jsonl, heldout.txt, ambiguous.txt, README; see docs/formats.md. size: pixels (default 64). */
 onestep_status ons_emoji_write(const char *folder, int size) ONESTEP_CHECK;

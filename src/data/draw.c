@@ -45,14 +45,15 @@ static double draw_uniform(uint64_t seed, uint64_t index)
     return (double)(ons_rand_u64(seed, STREAM_CAPTION, 2 * index) >> 11) * 0x1p-53;
 }
 
-ons_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty, double p_keyword)
+static ons_draw draw(const ons_dataset *d, const uint32_t *order, uint64_t n, uint64_t seed, uint64_t index,
+                     double p_empty, double p_keyword)
 {
-    const uint64_t n = d->n, epoch = index / n;
+    const uint64_t epoch = index / n;
     uint64_t keys[N_ROUNDS];
     for (int r = 0; r < N_ROUNDS; r++)
         keys[r] = ons_rand_u64(seed, STREAM_ORDER, N_ROUNDS * epoch + (uint64_t)r);
 
-    const size_t at = (size_t)permute(keys, index % n, n);
+    const size_t place = (size_t)permute(keys, index % n, n), at = order ? order[place] : place;
     const ons_item *item = &d->items[at];
     const double u = draw_uniform(seed, index);
     if (u < p_empty)
@@ -61,4 +62,15 @@ ons_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, d
         return (ons_draw){at, item->captions[0]};
     const uint64_t which = ons_rand_below(seed, STREAM_CAPTION, 2 * index + 1, (uint64_t)item->n_captions - 1);
     return (ons_draw){at, item->captions[1 + which]};
+}
+
+ons_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty, double p_keyword)
+{
+    return draw(d, d->order, d->n_order, seed, index, p_empty, p_keyword);
+}
+
+ons_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
+                               double p_keyword)
+{
+    return draw(d, NULL, d->n, seed, index, p_empty, p_keyword);
 }

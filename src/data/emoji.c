@@ -106,6 +106,16 @@ fail:
     return st;
 }
 
+/* Pictures without a tone share nothing with others that would teach them along: each is shown twice as often.
+ */
+static int count_repeats(const ons_emoji *e)
+{
+    for (int i = 0; i < e->n_points; i++)
+        if (ons_emoji_is_tone(e->points[i]))
+            return 1;
+    return 2;
+}
+
 static json_t *describe(const ons_emoji *e)
 {
     char name[ONS_EMOJI_MAX_POINTS * 7 + 5];
@@ -114,8 +124,8 @@ static json_t *describe(const ons_emoji *e)
     strcat(name, ".png");
     for (int i = 0; i < e->n_keywords; i++)
         json_array_append_new(keywords, json_string(e->keywords[i]));
-    return json_pack("{s:s, s:s, s:o, s:s}", "file_name", name, "text", e->name, "keywords", keywords, "split",
-                     e->heldout ? "heldout" : "train");
+    return json_pack("{s:s, s:s, s:o, s:s, s:i}", "file_name", name, "text", e->name, "keywords", keywords,
+                     "split", e->heldout ? "heldout" : "train", "repeats", count_repeats(e));
 }
 
 typedef onestep_status (*write_rows)(ons_writer *w, const ons_emoji_list *list);
@@ -184,7 +194,8 @@ static onestep_status write_readme(ons_writer *w, const ons_emoji_list *list)
     char *text = ons_format(
         "Emoji, made by `onestep dataset emoji`: %zu pictures, %zu of them held out of training.\n\n"
         "metadata.jsonl  one picture a line: file_name, text (Unicode's name), keywords (CLDR), split (train, "
-        "heldout)\n"
+        "heldout),\n"
+        "                repeats (visits per epoch of training: 2 without a skin tone, 1 with)\n"
         "heldout.txt     names of the held-out combinations of person and skin tone, one a line\n"
         "ambiguous.txt   keywords that %d or more training pictures carry, one a line\n\n"
         "Held out: of the sequences with one skin tone in the subgroups person*, let h be the 32-bit FNV-1a "

@@ -40,7 +40,7 @@ static onestep_status add_picture(ons_dataset *d, const char *path, const char *
     ons_caption_list captions = {0};
     onestep_status st = read_caption_file(d, path, &captions);
     if (st == ONESTEP_OK)
-        st = ons_dataset_add(d, name, &captions, false, (ons_source){.path = path});
+        st = ons_dataset_add(d, name, &captions, (ons_traits){0}, (ons_source){.path = path});
     ons_captions_fini(&captions);
     return st;
 }
@@ -103,7 +103,7 @@ onestep_status ons_open_captions(ons_dataset *d, const char *path)
     for (size_t i = 0; i < lines.n; i++) {
         const ons_caption_list one = {&lines.at[i], 1, 1};
         snprintf(id, sizeof id, "line %zu", i + 1);
-        ONS_TRY(ons_dataset_add(d, id, &one, false, (ons_source){0}));
+        ONS_TRY(ons_dataset_add(d, id, &one, (ons_traits){0}, (ons_source){0}));
     }
 fail:
     ons_captions_fini(&lines);

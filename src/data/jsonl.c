@@ -1,7 +1,6 @@
 /*
  * metadata.jsonl, the imagefolder convention: one object a line with file_name and text. Ours adds keywords (a
- * list) and split
- * ("heldout" or "train"); other keys are ignored.
+ * list), split ("heldout" or "train") and repeats (visits per epoch of training); other keys are ignored.
  */
 #include "data/parts.h"
 
@@ -18,16 +17,22 @@ static onestep_status add_row(ons_dataset *d, const char *folder, const char *wh
     ons_caption_list captions = {0};
     const char *name = json_string_value(json_object_get(row, "file_name"));
     const char *split = json_string_value(json_object_get(row, "split"));
+    const json_t *repeats = json_object_get(row, "repeats");
+    ons_traits traits = {.heldout = split && strcmp(split, "heldout") == 0};
     char *path = NULL;
 
     if (!name)
         return ons_fail(ONESTEP_BAD_FILE, "%s, line %d: no \"file_name\"", where, line);
+    if (repeats && (!json_is_integer(repeats) || json_integer_value(repeats) < 1 ||
+                    json_integer_value(repeats) > ONS_MAX_REPEATS))
+        return ons_fail(ONESTEP_BAD_FILE, "%s, line %d: \"repeats\" must be a whole number from 1 to %d", where,
+                        line, ONS_MAX_REPEATS);
+    traits.repeats = (int)json_integer_value(repeats);
     path = ons_path_join(folder, name);
     if (!path)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the data set");
     ONS_TRY(ons_captions_add_json(d, &captions, row));
-    st =
-        ons_dataset_add(d, name, &captions, split && strcmp(split, "heldout") == 0, (ons_source){.path = path});
+    st = ons_dataset_add(d, name, &captions, traits, (ons_source){.path = path});
 fail:
     ons_captions_fini(&captions);
     ons_free(path);

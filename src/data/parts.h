@@ -26,6 +26,8 @@ struct ons_dataset {
     ons_arena *arena; /* captions and ids */
     ons_item *items;
     size_t n, capacity;
+    uint32_t *order; /* [n_order]: each item as often as it repeats; NULL when all repeat once */
+    size_t n_order;
     ons_pending *pending;
     size_t n_pending, pending_capacity, pending_bytes;
     int size;
@@ -54,9 +56,13 @@ typedef struct ons_source {
     void *bytes; /* taken over, also on failure */
     size_t size;
 } ons_source;
+typedef struct ons_traits {
+    bool heldout;
+    int repeats; /* 0: not stated, 1 */
+} ons_traits;
 /* Adds an item with the captions collected (none: counted and left out; held out: left out unless wanted). */
-onestep_status ons_dataset_add(ons_dataset *d, const char *id, const ons_caption_list *captions, bool heldout,
-                               ons_source source) ONESTEP_CHECK;
+onestep_status ons_dataset_add(ons_dataset *d, const char *id, const ons_caption_list *captions,
+                               ons_traits traits, ons_source source) ONESTEP_CHECK;
 /* Decodes what is pending, drops the items whose picture is broken. */
 onestep_status ons_dataset_flush(ons_dataset *d) ONESTEP_CHECK;
 

@@ -29,7 +29,8 @@ static onestep_status finish_sample(ons_dataset *d, sample *s)
 {
     onestep_status st = ONESTEP_OK;
     if (s->bytes) {
-        st = ons_dataset_add(d, s->key, &s->captions, false, (ons_source){.bytes = s->bytes, .size = s->size});
+        st = ons_dataset_add(d, s->key, &s->captions, (ons_traits){0},
+                             (ons_source){.bytes = s->bytes, .size = s->size});
         s->bytes = NULL;
     }
     ons_free(s->key);

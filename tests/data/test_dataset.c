@@ -270,6 +270,28 @@ static void test_draws(void **state)
     ons_dataset_close(&d);
 }
 
+/* A picture with "repeats": 3 comes three times an epoch, and once in the even stream. */
+static void test_repeats(void **state)
+{
+    (void)state;
+    put_text("metadata.jsonl", "{\"file_name\":\"0.png\",\"text\":\"once\"}\n"
+                               "{\"file_name\":\"1.png\",\"text\":\"thrice\",\"repeats\":3}\n");
+    ons_dataset *d = open_path(folder, 0, false);
+    for (uint64_t epoch = 0; epoch < 20; epoch++) {
+        int weighted[2] = {0}, even[2] = {0};
+        for (uint64_t i = 0; i < 4; i++)
+            weighted[ons_dataset_draw(d, 5, epoch * 4 + i, 0, 0).item]++;
+        for (uint64_t i = 0; i < 2; i++)
+            even[ons_dataset_draw_even(d, 5, epoch * 2 + i, 0, 0).item]++;
+        assert_true(weighted[0] == 1 && weighted[1] == 3);
+        assert_true(even[0] == 1 && even[1] == 1);
+    }
+    ons_dataset_close(&d);
+    put_text("metadata.jsonl", "{\"file_name\":\"0.png\",\"text\":\"once\",\"repeats\":0}\n");
+    assert_int_equal(ons_dataset_open(folder, &(ons_dataset_options){.size = 0}, &d), ONESTEP_BAD_FILE);
+    assert_non_null(strstr(onestep_error_text(), "line 1"));
+}
+
 static void test_draws_are_a_function(void **state)
 {
     ons_dataset *d = open_numbered();
@@ -318,6 +340,7 @@ int main(void)
         IN_FOLDER(test_folder_with_texts),
         IN_FOLDER(test_metadata),
         IN_FOLDER(test_metadata_damaged),
+        IN_FOLDER(test_repeats),
         IN_FOLDER(test_shards),
         IN_FOLDER(test_empty_and_missing),
         IN_FOLDER(test_caption_file),
