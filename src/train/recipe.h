@@ -32,7 +32,7 @@ typedef struct ons_recipe {
     } vae;
     struct {
         int iterations, batch_size, warmup;
-        double lr, flat, weight_decay, clip, ema, min_snr;
+        double lr, flat, weight_decay, clip, ema, min_snr, low_snr_boost;
     } train;
     struct {
         int steps;

@@ -1,8 +1,10 @@
 /*
  * The teacher stage: UNet and text encoder learn to predict the noise in noised latents (DDPM's simple loss, Ho
- * et al. 2020), with the loss weight min(SNR, gamma)/SNR of Hang et al. 2023, which keeps the nearly clean
- * timesteps, whose noise is unpredictable, from drowning the gradient of those that decide what is drawn.
- * Timesteps are stratified over the batch.
+ * et al. 2020), with two weights. min(SNR, gamma)/SNR of Hang et al. 2023 keeps the nearly clean timesteps,
+ * whose noise is unpredictable, from drowning the gradient of those that decide what is drawn. SNR^-1/2 below
+ * SNR 1, up to a limit, is the weight that flow matching has there (Kingma and Gao 2023): an error in x0 counts
+ * SNR times in the noise, so that what a caption looks like would hardly be felt where only the caption can
+ * tell. Timesteps are stratified over the batch.
  */
 #include <jansson.h>
 #include <math.h>
@@ -106,7 +108,9 @@ static float loss_weight(const stage *s, int t)
     double a = ons_schedule_a(&s->m->schedule, t), sigma = ons_schedule_s(&s->m->schedule, t);
     double snr = a * a / (sigma * sigma), gamma = s->r->train.min_snr;
 
-    return gamma > 0 ? (float)(fmin(snr, gamma) / snr) : 1.0f;
+    double boost = fmin(fmax(1 / sqrt(snr), 1), s->r->train.low_snr_boost);
+
+    return (float)(gamma > 0 ? boost * fmin(snr, gamma) / snr : boost);
 }
 
 static onestep_status load_batch(stage *s, int64_t step, float *posterior)
