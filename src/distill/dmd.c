@@ -487,9 +487,10 @@ static onestep_status update_critic(dmd *s, const generator *gen, int64_t step, 
 static double lr_now(const ons_recipe *r, int64_t step)
 {
     double rise = fmin(1, (double)(step + 1) / 50);
+    bool match = step >= r->distill.warmup_iterations && r->distill.match_lr > 0;
     double left = (double)(r->distill.iterations - step) / fmax(1, 0.2 * r->distill.iterations);
 
-    return r->distill.lr * rise * fmin(1, left);
+    return (match ? r->distill.match_lr : r->distill.lr) * rise * fmin(1, left);
 }
 
 static double scalar_result(const generator *gen, const char *name)

@@ -82,6 +82,8 @@ static const row rows[] = {
     {"distill.late_max_timestep", ROW_INT, AT(distill.late_max_timestep), 500, 0, 999,
      .help = "highest t of the matching term in the last steps"},
     {"distill.lr", ROW_REAL, AT(distill.lr), 1e-4, 0, 1, .help = "generator learning rate"},
+    {"distill.match_lr", ROW_REAL, AT(distill.match_lr), 0, 0, 1,
+     .help = "generator learning rate after the warm-up; 0: the same"},
     {"distill.fake_lr", ROW_REAL, AT(distill.fake_lr), 1e-4, 0, 1, .help = "fake-score learning rate"},
     {"distill.weight_dm", ROW_REAL, AT(distill.weight_dm), 1, 0, 1e6,
      .help = "weight of the matching term; 0: regression alone"},
