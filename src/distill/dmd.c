@@ -205,7 +205,10 @@ static onestep_status build_critic(dmd *s, ons_graph *g)
     ons_nn unet = layer_context(g, s->fake, SLOT_FAKE, true);
     ons_value *output = ons_unet_build(&unet, &s->ctx->teacher->unet_config, xt, t, text_context(s, g, ids));
     ons_value *error = ons_sub(g, output, ons_prediction_target(g, prediction, x, e, a, sigma));
-    ons_value *loss = ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, error));
+    /* SNR^-1/2 = s / a, as in the teacher's loss */
+    ons_value *boost = ons_clamp(g, ons_mul(g, sigma, ons_unary(g, ONS_OP_RECIPROCAL, a)), 1,
+                                 s->ctx->r->distill.low_snr_boost);
+    ons_value *loss = ons_mean_all(g, ons_mul(g, ons_unary(g, ONS_OP_SQUARE, error), boost));
 
     ons_graph_output(g, loss, "loss");
     return ons_train_add_gradients(g, &loss, NULL, 1, (const int[]){SLOT_FAKE}, 1);

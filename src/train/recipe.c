@@ -85,6 +85,8 @@ static const row rows[] = {
     {"distill.match_lr", ROW_REAL, AT(distill.match_lr), 0, 0, 1,
      .help = "generator learning rate after the warm-up; 0: the same"},
     {"distill.fake_lr", ROW_REAL, AT(distill.fake_lr), 1e-4, 0, 1, .help = "fake-score learning rate"},
+    {"distill.low_snr_boost", ROW_REAL, AT(distill.low_snr_boost), 1, 1, 1e3,
+     .help = "fake-score loss weight min(SNR^-1/2, x) where SNR is below 1"},
     {"distill.weight_dm", ROW_REAL, AT(distill.weight_dm), 1, 0, 1e6,
      .help = "weight of the matching term; 0: regression alone"},
     {"distill.weight_reg", ROW_REAL, AT(distill.weight_reg), 1, 0, 1e6,

@@ -49,8 +49,8 @@ typedef struct ons_recipe {
         int iterations, warmup_iterations, batch_size, pair_batch_size, timestep, min_timestep, max_timestep,
             critic_steps;
         int late_iterations, late_max_timestep;
-        double lr, match_lr, fake_lr, weight_dm, weight_reg, weight_latent, weight_pixel, guidance, guidance_keyword, ema,
-            clip, weight_decay;
+        double lr, match_lr, fake_lr, low_snr_boost, weight_dm, weight_reg, weight_latent, weight_pixel,
+            guidance, guidance_keyword, ema, clip, weight_decay;
     } distill;
     struct {
         int iterations, batch_size, embed_dim;
