@@ -24,10 +24,11 @@ check: deps
 	@$(MAKE) --no-print-directory all
 	@sh scripts/check.sh $(BUILD) --no-suite long
 
-# Everything in check, the long tests, and the fuzz targets for a minute each.
+# Everything in check, the long tests, and the fuzz targets for a minute each (build-fuzz/).
 check-long: deps
 	@$(MAKE) --no-print-directory all
 	@sh scripts/check.sh $(BUILD) --timeout-multiplier 10
+	@sh scripts/fuzz.sh
 
 # Address and undefined behaviour sanitizers in a folder of their own: make sanitize, then build-asan/onestep.
 sanitize: deps
@@ -41,7 +42,7 @@ install: all
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-asan
+	rm -rf $(BUILD) build-asan build-fuzz
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

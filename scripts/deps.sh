@@ -1,11 +1,11 @@
 #!/bin/sh
 # Installs the Debian packages that building, testing and the demo need, and nothing else. Says what it installs; silent when
-# all is there. Debian 12 and 13 and their relatives. Without apt: prints what is missing and goes on.
+# all is there. Debian 12 and 13 and their relatives. Without apt: prints what is missing and goes on. Arguments are further packages.
 set -eu
 
 packages="meson ninja-build gcc g++ libc6-dev pkg-config libdnnl-dev libpng-dev libjpeg-dev libfreetype-dev libharfbuzz-dev
 libarchive-dev libexpat1-dev libutf8proc-dev libchafa-dev libjansson-dev libcmocka-dev fonts-noto-color-emoji fonts-dejavu-core unicode-data
-unicode-cldr-core"
+unicode-cldr-core $*"
 
 if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
     missing=

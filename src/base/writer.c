@@ -18,7 +18,7 @@
 static onestep_status fail_write(const ons_writer *w, int reason)
 {
     return ons_fail(ONESTEP_IO, "%s: writing failed: %s%s", w->path, strerror(reason),
-                    reason == ENOSPC ? "; free some space and run it again" : "");
+                    reason == ENOSPC || reason == EDQUOT ? "; free some space and run it again" : "");
 }
 
 static bool is_special(const char *path)

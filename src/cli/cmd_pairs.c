@@ -87,7 +87,7 @@ fail:
     ons_model_close(&m);
     ons_energy_close(&energy);
     ons_recipe_fini(&r);
-    return cli_finish(st);
+    return cli_finish_run(st, "the same command goes on from there");
 }
 
 const cli_command cli_cmd_pairs = {

@@ -51,7 +51,7 @@ static int run(const cli_call *call)
 fail:
     ons_energy_close(&energy);
     ons_recipe_fini(&r);
-    return cli_finish(st);
+    return cli_finish_run(st, "the same command with --resume goes on from there");
 }
 
 const cli_command cli_cmd_train = {

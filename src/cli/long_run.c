@@ -3,6 +3,7 @@
 #include "cli/long_run.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -85,6 +86,14 @@ onestep_status cli_load_recipe(const cli_call *call, const cli_long_run *l, cons
 fail:
     ons_recipe_fini(r);
     return st;
+}
+
+int cli_finish_run(onestep_status st, const char *how_to_continue)
+{
+    if (st != ONESTEP_INTERRUPTED)
+        return cli_finish(st);
+    fprintf(stderr, "onestep: interrupted: %s; %s\n", onestep_error_text(), how_to_continue);
+    return CLI_INTERRUPTED;
 }
 
 onestep_status cli_open_energy(const cli_long_run *l, ons_energy **e)

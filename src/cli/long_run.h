@@ -23,6 +23,8 @@ extern const cli_option cli_long_run_options[];
  */
 onestep_status cli_load_recipe(const cli_call *call, const cli_long_run *l, const char *section,
                                ons_recipe *r) ONESTEP_CHECK;
+/* As cli_finish; an interruption says where it came and how to continue. */
+int cli_finish_run(onestep_status st, const char *how_to_continue);
 onestep_status cli_open_energy(const cli_long_run *l, ons_energy **e) ONESTEP_CHECK;
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "diffusion/schedule_impl.h"
 
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -140,12 +141,29 @@ fail:
     return st;
 }
 
+/* The last beta may be 1 (no signal is left); nearer to 0 or 1 than this, a beta is lost in Abar's rounding. */
+static const double MIN_BETA = 1e-9, MAX_BETA = 1 - 1e-6;
+
 static onestep_status check_betas(const config *c, const double *betas, int n)
 {
     for (int t = 0; t < n; t++)
-        if (!(betas[t] > 0 && (betas[t] < 1 || (betas[t] <= 1 && t == n - 1))))
+        if (!(betas[t] >= MIN_BETA && betas[t] <= (t == n - 1 ? 1 : MAX_BETA)))
             return ons_fail(ONESTEP_BAD_FILE, "%s: beta of timestep %d is %g, must lie between 0 and 1",
                             c->path, t, betas[t]);
+    return ONESTEP_OK;
+}
+
+/* Saving recovers the betas from ratios of Abar, and a signal below double's range has none. */
+static onestep_status check_signal(const config *c, const ons_schedule *s, bool zero_snr)
+{
+    if (s->n > 1 && !(s->abar[s->n - 2] >= DBL_MIN))
+        return ons_fail(ONESTEP_BAD_FILE,
+                        "%s: these betas leave no signal long before timestep %d; expected "
+                        "ones such as 0.00085 to 0.012",
+                        c->path, s->n - 1);
+    if (zero_snr && s->n < 2)
+        return ons_fail(ONESTEP_BAD_FILE, "%s: rescale_betas_zero_snr needs at least 2 training timesteps",
+                        c->path);
     return ONESTEP_OK;
 }
 
@@ -172,6 +190,7 @@ static onestep_status parse_config(const config *c, ons_schedule *out)
     if (!(offset >= 0 && offset < n))
         return ons_fail(ONESTEP_BAD_FILE, "%s: steps_offset %g must lie between 0 and %d", c->path, offset,
                         n - 1);
+    ONS_TRY(check_signal(c, out, zero_snr));
     if (zero_snr)
         ons_schedule_rescale_zero_snr(out);
     if (karras)

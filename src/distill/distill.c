@@ -256,8 +256,7 @@ static onestep_status loop(job *j, int64_t step)
         if (ons_run_checkpoint_due(&j->run) || ons_interrupted())
             ONS_TRY(save(j));
         if (ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED,
-                            "stopped at step %lld of the distillation; continue with --resume",
+            return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the distillation",
                             (long long)step + 1);
         if (ons_run_sample_due(&j->run))
             ONS_TRY(ons_samples_write(&j->samples, j->folder, "student", step + 1));

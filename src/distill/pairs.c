@@ -194,8 +194,7 @@ static onestep_status make_all(maker *k)
         if ((st = make_shard(k, i, n)) != ONESTEP_OK)
             return st;
         if (ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED, "stopped after shard %d; the same command goes on from there",
-                            i);
+            return ons_fail(ONESTEP_INTERRUPTED, "stopped after shard %d", i);
     }
     return ONESTEP_OK;
 }

@@ -52,7 +52,7 @@ static onestep_status cut_added(encoder *e, bool normalized, const ons_char *tex
             st = ons_ids_push(&e->ids, a->id, text[i].offset);
         begin = i += a->pattern.n;
     }
-    if (st == ONESTEP_OK && e->ids.n < e->limit)
+    if (st == ONESTEP_OK && begin < n && e->ids.n < e->limit)
         st = inner(e, text + begin, n - begin);
     return st;
 }

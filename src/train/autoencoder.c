@@ -194,8 +194,7 @@ static onestep_status loop(stage *s, int64_t step)
         if ((ons_run_checkpoint_due(&s->run) || ons_interrupted()) && (st = save(s)) != ONESTEP_OK)
             return st;
         if (ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED,
-                            "stopped at step %lld of the autoencoder; continue with --resume",
+            return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the autoencoder",
                             (long long)step + 1);
     }
     return ONESTEP_OK;

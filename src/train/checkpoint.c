@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "io/json.h"
@@ -53,8 +54,8 @@ static onestep_status add_metadata(ons_safetensors_writer *w, const json_t *stat
     return st == ONESTEP_OK ? ons_safetensors_writer_metadata(w, "format_version", version) : st;
 }
 
-onestep_status ons_checkpoint_save(const char *path, const ons_checkpoint_set *sets, int n_sets,
-                                   const json_t *state)
+static onestep_status write_checkpoint(const char *path, const ons_checkpoint_set *sets, int n_sets,
+                                       const json_t *state)
 {
     ons_safetensors_writer *w = NULL;
     onestep_status st;
@@ -69,6 +70,17 @@ onestep_status ons_checkpoint_save(const char *path, const ons_checkpoint_set *s
     st = ons_safetensors_writer_commit(w);
 fail:
     ons_safetensors_writer_destroy(&w);
+    return st;
+}
+
+onestep_status ons_checkpoint_save(const char *path, const ons_checkpoint_set *sets, int n_sets,
+                                   const json_t *state)
+{
+    onestep_status st = write_checkpoint(path, sets, n_sets, state);
+
+    if (st == ONESTEP_IO && ons_path_exists(path))
+        return ons_fail(st, "%s; the checkpoint before this one is intact: --resume goes on from there",
+                        onestep_error_text());
     return st;
 }
 

@@ -220,8 +220,7 @@ static onestep_status loop(stage *s, int64_t step, float *posterior)
         if ((ons_run_checkpoint_due(&s->run) || ons_interrupted()) && (st = save(s)) != ONESTEP_OK)
             return st;
         if (ons_interrupted())
-            return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the teacher; continue with --resume",
-                            (long long)step + 1);
+            return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the teacher", (long long)step + 1);
         if (ons_run_sample_due(&s->run) &&
             (st = ons_samples_write(&s->samples, s->folder, "teacher", step + 1)) != ONESTEP_OK)
             return st;
@@ -264,6 +263,15 @@ static void finish(stage *s)
     ons_free(s->folder);
 }
 
+/* On top of what a pipeline that is trained further has cost before; unknown joules stay unknown. */
+static void add_cost(ons_card *card, const ons_run *run)
+{
+    double joules = ons_run_joules(run);
+
+    card->train_seconds += ons_run_seconds(run);
+    card->train_joules = joules < 0 || card->train_joules < 0 ? -1 : card->train_joules + joules;
+}
+
 onestep_status ons_train_teacher(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d,
                                  ons_model *m)
 {
@@ -299,8 +307,7 @@ onestep_status ons_train_teacher(const ons_recipe *r, const ons_train_options *o
     ONS_TRY(loop(&s, step, posterior));
     ons_ema_update(m->unet, s.ema[0], 0); /* the averages are the model */
     ons_ema_update(m->clip, s.ema[1], 0);
-    m->card.train_seconds += ons_run_seconds(&s.run);
-    m->card.train_joules = ons_run_joules(&s.run);
+    add_cost(&m->card, &s.run);
 fail:
     ons_free(posterior);
     finish(&s);

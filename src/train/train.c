@@ -56,6 +56,14 @@ static onestep_status check_geometry(const ons_recipe *r, const ons_model *m)
     return ONESTEP_OK;
 }
 
+/* What is encoded, drawn and saved has the recipe's size, whatever the configuration says. */
+static onestep_status adopt_resolution(const ons_recipe *r, ons_model *m)
+{
+    m->vae_config.sample_size = r->resolution;
+    m->unet_config.sample_size = r->resolution / ons_vae_factor(&m->vae_config);
+    return check_geometry(r, m);
+}
+
 static onestep_status read_configs(const ons_recipe *r, const char *output, ons_model *m)
 {
     char *unet = NULL, *vae = NULL, *clip = NULL;
@@ -67,9 +75,7 @@ static onestep_status read_configs(const ons_recipe *r, const char *output, ons_
     ONS_TRY(ons_unet_config_load(unet, &m->unet_config));
     ONS_TRY(write_config(output, "text_encoder", r->text_config, &clip));
     ONS_TRY(ons_clip_config_load(clip, &m->clip_config));
-    m->vae_config.sample_size = r->resolution;
-    m->unet_config.sample_size = r->resolution / ons_vae_factor(&m->vae_config);
-    st = check_geometry(r, m);
+    st = adopt_resolution(r, m);
 fail:
     ons_free(unet);
     ons_free(vae);
@@ -101,6 +107,17 @@ static onestep_status learn_vocabulary(const ons_recipe *r, const ons_dataset *d
     m->clip_config.eos_token_id = ons_tokenizer_end_id(m->tokenizer);
     m->clip_config.pad_token_id = ons_tokenizer_pad_id(m->tokenizer);
     return ONESTEP_OK;
+}
+
+static onestep_status open_model(const ons_recipe *r, const ons_train_options *o, ons_model **out)
+{
+    onestep_status st = ons_model_open(o->init, out);
+
+    if (st == ONESTEP_OK && (*out)->schedule.prediction != ONS_PREDICT_EPSILON)
+        return ons_fail(ONESTEP_UNSUPPORTED,
+                        "%s predicts something else than the noise (prediction_type); train teaches the noise",
+                        o->init);
+    return st == ONESTEP_OK ? adopt_resolution(r, *out) : st;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -223,8 +240,7 @@ onestep_status ons_train(const ons_recipe *r, const ons_train_options *o)
     }
     ons_info("%zu pictures from %s", ons_dataset_count(d), o->data);
     if (o->init) {
-        ONS_TRY(ons_model_open(o->init, &m));
-        ONS_TRY(check_geometry(r, m));
+        ONS_TRY(open_model(r, o, &m));
     } else {
         ONS_TRY(create_model(r, o, d, &m));
         ONS_TRY(obtain_autoencoder(r, o, d, m));

@@ -7,24 +7,74 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { MAX_ARGUMENTS = 64 };
 
+/* What awaits the next run. */
+static struct {
+    int signal;
+    char when_exists[4096];
+    size_t max_file_bytes;
+} next;
+
+void program_signal(int signal_number, const char *when_exists)
+{
+    next.signal = signal_number;
+    snprintf(next.when_exists, sizeof next.when_exists, "%s", when_exists);
+}
+
+void program_limit_files(size_t size_bytes)
+{
+    next.max_file_bytes = size_bytes;
+}
+
+static void limit_files(void)
+{
+    const struct rlimit limit = {next.max_file_bytes, next.max_file_bytes};
+
+    signal(SIGXFSZ, SIG_IGN); /* which would kill; ignored, write says EFBIG */
+    if (setrlimit(RLIMIT_FSIZE, &limit))
+        _exit(126);
+}
+
 static void run_child(char **argv, FILE *out, FILE *err)
 {
     const int null = open("/dev/null", O_RDONLY);
 
+    if (next.max_file_bytes)
+        limit_files();
     dup2(null, 0);
     dup2(fileno(out), 1);
     dup2(fileno(err), 2);
     execv(argv[0], argv);
     _exit(127);
+}
+
+/* Waits for the child's end, with the signal on the way that was asked for. */
+static int wait_for(pid_t child)
+{
+    int status = 0;
+    pid_t ended = 0;
+
+    while (next.signal && access(next.when_exists, F_OK) != 0 && ended == 0) {
+        usleep(2000);
+        ended = waitpid(child, &status, WNOHANG);
+    }
+    if (ended)
+        fail_msg("the program ended before %s was there", next.when_exists);
+    if (next.signal)
+        kill(child, next.signal);
+    memset(&next, 0, sizeof next);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 static char *take_all(FILE *f, size_t *size)
@@ -54,7 +104,7 @@ void run_program(program_run *r, const char *first, ...)
 {
     char *argv[MAX_ARGUMENTS] = {getenv("ONESTEP_PROGRAM")};
     FILE *out = tmpfile(), *err = tmpfile();
-    int n = 1, status = 0;
+    int n = 1;
     size_t err_size;
     va_list args;
     pid_t child;
@@ -70,8 +120,7 @@ void run_program(program_run *r, const char *first, ...)
     if (child == 0)
         run_child(argv, out, err);
     assert_true(child > 0);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    r->code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    r->code = wait_for(child);
     r->out = take_all(out, &r->out_size);
     r->err = take_all(err, &err_size);
 }
@@ -110,9 +159,9 @@ void remove_folder(char *folder)
 
 const char *in_folder(const char *folder, const char *name)
 {
-    static char paths[8][4096];
-    static int next;
-    char *path = paths[next++ % 8];
+    static char paths[16][4096];
+    static int turn;
+    char *path = paths[turn++ % 16];
 
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
@@ -125,4 +174,15 @@ char *read_file(const char *path, size_t *size)
     if (!f)
         fail_msg("%s is not there", path);
     return take_all(f, size);
+}
+
+void assert_same_file(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = read_file(a, &n), *y = read_file(b, &m);
+
+    if (n != m || memcmp(x, y, n) != 0)
+        fail_msg("%s and %s differ", a, b);
+    free(x);
+    free(y);
 }

@@ -14,6 +14,11 @@ typedef struct program_run {
 void run_program(program_run *r, const char *first, ...);
 void free_run(program_run *r);
 
+/* The next run gets this signal as soon as the file exists; a run that ends before it fails the test. */
+void program_signal(int signal_number, const char *when_exists);
+/* The next run cannot make a file longer than this, as on a full disk; the error is EFBIG instead of ENOSPC. */
+void program_limit_files(size_t size_bytes);
+
 /* Fails the test unless the code is this one and stderr holds the text. */
 void expect(const program_run *r, int code, const char *err_has);
 
@@ -24,5 +29,6 @@ void remove_folder(char *folder); /* frees */
 const char *in_folder(const char *folder, const char *name);
 /* Content of a file, NUL-terminated; the test fails when it cannot be read. To be freed. */
 char *read_file(const char *path, size_t *size);
+void assert_same_file(const char *a, const char *b);
 
 #endif

@@ -9,66 +9,22 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/file.h"
 #include "base/memory.h"
 #include "distill/pairs.h"
-#include "pipeline/picture.h"
+#include "pictures.h"
 #include "program.h"
-
-enum { SIDE = 32, N_COLOURS = 4, N_SHAPES = 4 };
 
 static char *folder;
 static char recipe[512];
-
-/* Four shapes in four colours on white. */
-static void draw(uint8_t *rgb, int colour, int shape)
-{
-    static const uint8_t colours[N_COLOURS][3] = {{220, 30, 30}, {30, 160, 40}, {40, 60, 220}, {230, 190, 20}};
-
-    for (int y = 0; y < SIDE; y++)
-        for (int x = 0; x < SIDE; x++) {
-            int dx = x - SIDE / 2, dy = y - SIDE / 2;
-            int inside[N_SHAPES] = {abs(dx) < 10 && abs(dy) < 10, dx * dx + dy * dy < 110, abs(dx) < 4,
-                                    abs(dy) < 4};
-
-            for (int c = 0; c < 3; c++)
-                rgb[(y * SIDE + x) * 3 + c] = inside[shape] ? colours[colour][c] : 255;
-        }
-}
-
-static void write_data(const char *data)
-{
-    static const char *const colours[] = {"red", "green", "blue", "yellow"}, *const shapes[] = {"square",
-                                                                                                "disc", "post",
-                                                                                                "beam"};
-    uint8_t rgb[SIDE * SIDE * 3];
-
-    assert_int_equal(ons_make_dirs(data), ONESTEP_OK);
-    for (int c = 0; c < N_COLOURS; c++)
-        for (int s = 0; s < N_SHAPES; s++) {
-            char *png = ons_format("%s/%d%d.png", data, c, s), *txt = ons_format("%s/%d%d.txt", data, c, s);
-            char *text = ons_format("%s %s\n%s\n", colours[c], shapes[s], colours[c]);
-
-            draw(rgb, c, s);
-            assert_int_equal(ons_picture_write(png, rgb, SIDE, SIDE, NULL, 0), ONESTEP_OK);
-            assert_int_equal(ons_write_file(txt, text, strlen(text)), ONESTEP_OK);
-            ons_free(png);
-            ons_free(txt);
-            ons_free(text);
-        }
-}
 
 static int prepare(void **state)
 {
     (void)state;
     folder = make_folder();
-    write_data(in_folder(folder, "data"));
+    pictures_write(in_folder(folder, "data"), true);
     snprintf(recipe, sizeof recipe, "%s/recipes/tiny.json", getenv("ONESTEP_SOURCE_ROOT"));
     return 0;
 }
@@ -112,46 +68,14 @@ static void the_loop_runs(void **state)
     free_run(&r);
 }
 
-/* Starts a command, waits for its checkpoint and kills it without warning. */
-static void kill_at_checkpoint(const char *checkpoint, const char *const argv[])
-{
-    pid_t pid = fork();
-    int status;
-
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        if (!freopen("/dev/null", "w", stderr))
-            _exit(126);
-        execv(getenv("ONESTEP_PROGRAM"), (char *const *)argv);
-        _exit(127);
-    }
-    while (!ons_path_exists(checkpoint) && waitpid(pid, &status, WNOHANG) == 0)
-        usleep(2000);
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-    assert_true(ons_path_exists(checkpoint));
-}
-
-static void assert_same_file(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = read_file(a, &n), *y = read_file(b, &m);
-
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
 static void a_killed_training_continues_to_the_same_bytes(void **state)
 {
-    const char *const argv[] = {"onestep", TRAIN, "-o", in_folder(folder, "killed"), NULL};
-    char checkpoint[512];
     program_run r = {0};
 
     (void)state;
-    snprintf(checkpoint, sizeof checkpoint, "%s/killed/training/teacher.safetensors", folder);
-    kill_at_checkpoint(checkpoint, argv);
+    program_signal(SIGKILL, in_folder(folder, "killed/training/teacher.safetensors"));
+    run_program(&r, TRAIN, "-o", in_folder(folder, "killed"), NULL);
+    expect(&r, 128 + SIGKILL, NULL);
     run_program(&r, TRAIN, "-o", in_folder(folder, "killed"), "--resume", NULL);
     expect(&r, 0, "");
     free_run(&r);
@@ -163,13 +87,12 @@ static void a_killed_training_continues_to_the_same_bytes(void **state)
 
 static void a_killed_distillation_continues_to_the_same_bytes(void **state)
 {
-    const char *const argv[] = {"onestep", DISTILL, "-o", in_folder(folder, "again"), NULL};
-    char checkpoint[512];
     program_run r = {0};
 
     (void)state;
-    snprintf(checkpoint, sizeof checkpoint, "%s/again/training/distill.safetensors", folder);
-    kill_at_checkpoint(checkpoint, argv);
+    program_signal(SIGKILL, in_folder(folder, "again/training/distill.safetensors"));
+    run_program(&r, DISTILL, "-o", in_folder(folder, "again"), NULL);
+    expect(&r, 128 + SIGKILL, NULL);
     run_program(&r, DISTILL, "-o", in_folder(folder, "again"), "--resume", NULL);
     expect(&r, 0, "");
     free_run(&r);

@@ -13,4 +13,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  */
 int fuzz_memory_file(const uint8_t *data, size_t size, char *buf);
 
+/* For readers that want a name, an ending or a folder: a folder of this process, in memory-backed storage where
+ * there is one, removed at exit with what lies in it. */
+const char *fuzz_folder(void);
+/* FOLDER/NAME into buf (at least 128 bytes), which it returns. */
+const char *fuzz_path(const char *name, char *buf);
+void fuzz_put(const char *name, const uint8_t *data, size_t size);
+
 #endif

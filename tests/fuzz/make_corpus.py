@@ -4,9 +4,12 @@
 The JPEG is the one thing that the standard library cannot make; it is a 1x1 grey baseline file assembled from its
 segments here (tables of Annex K of the JPEG standard, cut to the codes that are used).
 """
+import gzip
+import io
 import json
 import pathlib
 import struct
+import tarfile
 import zlib
 
 ROOT = pathlib.Path(__file__).parent / "corpus"
@@ -96,7 +99,91 @@ def image_seeds():
     put("image", "gif", b"GIF89a\1\0\1\0")
 
 
+def tokenizer_seeds():
+    """tokenizer.json, NUL, tokenizer_config.json, NUL, prompt."""
+    vocab = {t: i for i, t in enumerate(["<|startoftext|>", "<|endoftext|>", "a", "b", "b</w>", "ab</w>", "!", "a</w>", "aa"])}
+
+    def put_folder(name, merges, config, prompt, added=()):
+        whole = {"added_tokens": list(added), "model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": vocab,
+                                                        "merges": merges}}
+        put("tokenizer", name, b"\0".join([json.dumps(whole, separators=(",", ":")).encode(), config, prompt]))
+
+    start = {"id": 0, "content": "<|startoftext|>", "normalized": False, "special": True}
+    put_folder("plain", ["a b</w>", ["a", "a"]], b'{"model_max_length":8,"pad_token":"!"}',
+               "aab ab <|startoftext|> É e\u0301 ".encode() + b"\xff", [start])
+    put_folder("decoder", [["a", "b</w>"]],
+               b'{"model_max_length":1e30,"added_tokens_decoder":{"9":{"content":"<x>","normalized":true}}}', b"a <X> b")
+    put_folder("missing", ["a c"], b"{}", b"a")
+    put_folder("no-prompt", ["a b</w>"], b"{}", b"")
+
+
+def shard(entries, **format_arguments):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", **format_arguments) as tar:
+        for name, data in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue().rstrip(b"\0") + bytes(1024)  # without the padding to a record
+
+
+def tar_seeds():
+    picture = png(5, 4, 8, 2, 3)
+    pair = [("0.png", picture), ("0.txt", b"a cat\ncat")]
+    put("tar", "pair", shard(pair, format=tarfile.USTAR_FORMAT))
+    put("tar", "json", shard([("d/a.jpg", jpeg()), ("d/a.json", b'{"caption": "a", "keywords": ["b"]}'),
+                              ("b.seg.png", picture), ("b.caption", b"caf\xe9")]))
+    put("tar", "long-name", shard([("x" * 120 + ".png", picture), ("x" * 120 + ".txt", b"long")], format=tarfile.PAX_FORMAT))
+    put("tar", "broken-picture", shard([("0.png", picture[:40]), ("0.txt", b"cut"), ("1.png", picture), ("1.txt", b"whole")]))
+    put("tar", "cut", shard(pair)[:700])
+    put("tar", "packed", gzip.compress(shard(pair), mtime=0))
+    put("tar", "claims", shard(pair).replace(b"00000000011", b"77777777777"))
+    put("tar", "empty", bytes(1024))
+    put("tar", "folder", shard([(".hidden", b"x"), ("no-ending", b"y"), ("a.txt", b"no picture")]))
+
+
+def config_seeds():
+    unet = {"_class_name": "UNet2DConditionModel", "in_channels": 4, "out_channels": 4, "sample_size": 8,
+            "block_out_channels": [8, 16], "layers_per_block": 1, "attention_head_dim": 2, "cross_attention_dim": 12,
+            "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+            "mid_block_type": "UNetMidBlock2DCrossAttn", "norm_num_groups": 4, "act_fn": "silu", "flip_sin_to_cos": True,
+            "freq_shift": 0, "use_linear_projection": False, "transformer_layers_per_block": [1, 1]}
+    put("config", "unet", json.dumps(unet).encode())
+    put("config", "unet-heads", json.dumps(dict(unet, num_attention_heads=[1, 4], mid_block_type=None,
+                                                transformer_layers_per_block=0)).encode())
+    put("config", "unet-refused", json.dumps(dict(unet, class_embed_type="timestep")).encode())
+    vae = {"_class_name": "AutoencoderKL", "latent_channels": 4, "block_out_channels": [8, 8, 16], "layers_per_block": 1,
+           "norm_num_groups": 4, "scaling_factor": 0.18215, "shift_factor": 0.1, "mid_block_add_attention": False,
+           "use_quant_conv": True, "use_post_quant_conv": False, "sample_size": 16}
+    put("config", "vae", json.dumps(vae).encode())
+    clip = {"architectures": ["CLIPTextModel"], "vocab_size": 700, "hidden_size": 16, "intermediate_size": 32,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 12, "hidden_act": "gelu",
+            "layer_norm_eps": 1e-5, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    put("config", "clip", json.dumps(clip).encode())
+    put("config", "features", json.dumps({"_class_name": "OnestepFeatures", "channels": [8, 16], "image_size": 16,
+                                          "norm_num_groups": 8, "embed_dim": 8, "text_config": clip}).encode())
+    schedule = {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
+                "beta_schedule": "scaled_linear", "prediction_type": "epsilon", "timestep_spacing": "leading",
+                "steps_offset": 1, "set_alpha_to_one": False, "trained_betas": None}
+    put("config", "schedule", json.dumps(schedule).encode())
+    put("config", "schedule-betas", json.dumps(dict(schedule, trained_betas=[0.1, 0.5, 0.9, 1],
+                                                    prediction_type="v_prediction")).encode())
+    put("config", "schedule-zero-snr", json.dumps({"_class_name": "LCMScheduler", "num_train_timesteps": 20,
+                                                   "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}).encode())
+    put("config", "schedule-one-step", json.dumps({"_class_name": "LCMScheduler", "num_train_timesteps": 1,
+                                                   "rescale_betas_zero_snr": True}).encode())
+    put("config", "schedule-no-signal", json.dumps(dict(schedule, trained_betas=[0.999] * 200)).encode())
+    put("config", "schedule-tiny-betas", json.dumps(dict(schedule, trained_betas=[1e-17] * 3)).encode())
+    put("config", "recipe", json.dumps({"name": "x", "resolution": 32, "train": {"lr": 1e-3, "iterations": 9},
+                                        "vae": {"flip": False, "config": vae}}).encode())
+    put("config", "bare", b"{}")
+    put("config", "array", b"[1]")
+
+
 if __name__ == "__main__":
     safetensors_seeds()
     json_seeds()
     image_seeds()
+    tokenizer_seeds()
+    tar_seeds()
+    config_seeds()
