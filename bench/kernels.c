@@ -165,6 +165,9 @@ int main(int argc, char **argv)
     time_conv(32, 32, 64, 64, 3, 1);
     time_conv(32, 32, 48, 48, 3, 1);
     time_conv(32, 16, 96, 96, 3, 1);
+    time_conv(16, 32, 192, 192, 3, 1);
+    time_conv(16, 16, 384, 384, 3, 1);
+    time_conv(16, 8, 576, 576, 3, 1);
     time_conv(1, 16, 64, 64, 3, 1);
     time_conv(1, 8, 192, 192, 3, 1);
     time_conv(1, 4, 256, 256, 3, 1);
@@ -173,6 +176,9 @@ int main(int argc, char **argv)
     time_linear(1536, 128, 512);
     time_linear(4096, 192, 1536);
     time_linear(1536, 1024, 256);
+    time_linear(4096, 384, 3072);
+    time_linear(1232, 512, 2048);
+    time_linear(1024, 576, 576);
     time_linear(64, 256, 256);
     time_norm(image, 16);
     time_norm(ONS_SHAPE4(64, 8, 8, 128), 16);
@@ -182,6 +188,7 @@ int main(int argc, char **argv)
     time_attention(64, 4, 64, 24, 128);
     time_attention(64, 4, 64, 64, 128);
     time_attention(64, 8, 256, 256, 128);
+    time_attention(16, 6, 256, 256, 384);
     time_attention(1, 8, 1024, 1024, 320);
     time_elements(ONS_OP_GEGLU, ONS_SHAPE2(3072, 1024), ONS_SHAPE0(), 1);
     time_elements(ONS_OP_GEGLU_GRAD, ONS_SHAPE2(3072, 1024), ONS_SHAPE2(3072, 512), 2);

@@ -14,12 +14,12 @@
 
 const char *const bench_direction_names[BENCH_DIRECTIONS] = {"forward", "backward-data", "backward-weights"};
 
-static void raise_peak(bench_peak *p, double gflops, const char *what, const char *by)
+static void raise_peak(bench_peak *p, double gflops, const char *what, const char *who, const char *how)
 {
     if (gflops <= p->gflops)
         return;
     p->gflops = gflops;
-    snprintf(p->by, sizeof p->by, "%s, %s", what, by);
+    snprintf(p->by, sizeof p->by, "%.31s, %s %.48s", what, who, how);
 }
 
 typedef struct square {
@@ -55,7 +55,7 @@ static void measure_squares(bench_roofline *r, int n_threads)
 
             snprintf(what, sizeof what, "product of %d^3", n);
             raise_peak(&r->peaks[BENCH_PLAIN][i], 2e-9 * n * n * n / bench_time(n_threads, run_square, &s),
-                       what, "oneDNN sgemm");
+                       what, "oneDNN", "sgemm");
         }
     ons_free_aligned(x);
 }
@@ -63,7 +63,7 @@ static void measure_squares(bench_roofline *r, int n_threads)
 typedef struct row {
     bench_roofline *r;
     int direction;
-    char what[48];
+    char what[32];
 } row;
 
 /* Our own kernels: everything but Winograd's does all multiply-adds that are counted. */
@@ -71,13 +71,11 @@ static void report_own(void *context, const ons_node *n, const char *kernel, con
 {
     row *w = context;
     double gflops = ons_node_flops(n) / seconds / 1e9;
-    char by[48];
 
     (void)detail;
-    snprintf(by, sizeof by, "cpu %s", kernel);
     if (strcmp(kernel, "winograd"))
-        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, by);
-    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, by);
+        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, "cpu", kernel);
+    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, "cpu", kernel);
 }
 
 static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, bool winograd)
@@ -85,15 +83,14 @@ static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, boo
     bench_onednn_conv *b =
         bench_onednn_conv_create(w->direction, winograd, shape[0], shape[1], shape[2], shape[3]);
     double flops = 2e-9 * (double)(shape[0] * shape[1] * shape[1] * 9 * shape[2] * shape[3]), gflops;
-    char by[80];
 
     if (!b)
         return;
     gflops = flops / bench_time(n_threads, bench_onednn_conv_run, b);
-    snprintf(by, sizeof by, "oneDNN %s", bench_onednn_conv_name(b));
     if (!winograd)
-        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, by);
-    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, by);
+        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, "oneDNN",
+                   bench_onednn_conv_name(b));
+    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, "oneDNN", bench_onednn_conv_name(b));
     bench_onednn_conv_destroy(b);
 }
 

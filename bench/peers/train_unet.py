@@ -42,7 +42,7 @@ side = recipe["resolution"] // 2 ** (len(vae["block_out_channels"]) - 1)
 layout = torch.channels_last if args.variant in ("channels_last", "bf16", "compile_channels_last") else torch.contiguous_format
 
 unet = UNet2DConditionModel.from_config({**recipe["unet"]["config"], "sample_size": side}).to(memory_format=layout).train()
-text_config = CLIPTextConfig(**{**recipe["text_encoder"]["config"], "attention_dropout": 0.0})
+text_config = CLIPTextConfig(**{"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1, **recipe["text_encoder"]["config"]})
 text = CLIPTextModel(text_config).train()
 
 parameters = [p for m in (unet, text) for p in m.parameters() if p.requires_grad]
@@ -107,6 +107,7 @@ if args.profile:
 
 ms = statistics.median(seconds) * 1e3
 print(json.dumps({
-    "program": f"torch {torch.__version__.split('+')[0]} {args.variant}", "recipe": recipe["name"], "batch": batch, "threads": args.threads,
+    "program": f"torch {torch.__version__.split('+')[0]} {args.variant}", "variant": args.variant, "recipe": recipe["name"],
+    "batch": batch, "threads": args.threads,
     "parameters": sum(p.numel() for p in parameters), "steps": len(seconds), "ms_per_step": ms, "ms_least": min(seconds) * 1e3,
     "ms_most": max(seconds) * 1e3, "pictures_per_s": batch / ms * 1e3, "warmup_s": warmup, "loss": loss}))
