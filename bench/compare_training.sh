@@ -22,12 +22,15 @@ trap 'rm -rf "$results"' EXIT INT TERM
     exit 2
 }
 
-# peer VARIANT RECIPE STEPS FILE: one JSON line, or what went wrong on stderr.
+# peer VARIANT RECIPE STEPS FILE: one JSON line, or on stderr why there is none.
 peer() {
-    if ! timeout "$limit" $pin "$python" "$here/peers/train_unet.py" --variant "$1" --steps "$3" "$2" \
-        >>"$4" 2>"$results/errors"; then
-        echo "$1: no result within $limit s, or failed: $(tail -n 1 "$results/errors")" >&2
-    fi
+    code=0
+    timeout "$limit" $pin "$python" "$here/peers/train_unet.py" --variant "$1" --steps "$3" "$2" >>"$4" 2>"$results/errors" || code=$?
+    case $code in
+    0) ;;
+    124) echo "$1: left out, no result within $limit s" >&2 ;;
+    *) echo "$1: left out, it failed: $(tail -n 1 "$results/errors")" >&2 ;;
+    esac
 }
 
 best() {
