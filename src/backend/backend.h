@@ -88,6 +88,9 @@ onestep_status ons_plan_run(ons_plan *p) ONESTEP_CHECK;
 void ons_plan_set_cancellable(ons_plan *p, bool cancellable);
 
 double ons_plan_flops(const ons_plan *p);
+/* Every operator of a run in order, without those that are computed once. `seconds`: of the profile, all runs together. */
+void ons_plan_visit(const ons_plan *p, void (*visit)(void *context, const ons_node *n, const char *kernel, double seconds),
+                    void *context);
 void ons_plan_print(const ons_plan *p, FILE *f); /* one line per step: op, layer, shape, kernel, detail, offset; then the peak */
 /* Profile of the runs since the last reset: per kernel kind, count, seconds, FLOPs. Off by default. */
 void ons_plan_profile(ons_plan *p, bool on);

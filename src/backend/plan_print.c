@@ -15,6 +15,15 @@ double ons_plan_flops(const ons_plan *p)
     return sum;
 }
 
+void ons_plan_visit(const ons_plan *p,
+                    void (*visit)(void *context, const ons_node *n, const char *kernel, double seconds),
+                    void *context)
+{
+    for (int i = 0; i < p->n_steps; i++)
+        if (!p->steps[i].hoisted)
+            visit(context, p->steps[i].node, p->steps[i].kernel->name, p->steps[i].seconds);
+}
+
 static void print_step(const ons_plan *p, const ons_step *s, FILE *f)
 {
     const ons_value *v = s->node->out[0];

@@ -74,18 +74,32 @@ enum {
     BLOCK = 4096
 }; /* floats per partial sum: fixed, so that the order of additions never depends on threads */
 
+static void sum_block(const float *x, size_t n, double part[8])
+{
+    for (int k = 0; k < 8; k++)
+        part[k] = 0;
+    for (size_t j = 0; j < n; j++)
+        part[j & 7] += (double)x[j] * x[j];
+}
+
 static double sum_squares(const float *x, size_t n)
 {
-    double total = 0;
+    enum { BATCH = 256 };
+    double parts[BATCH][8], total = 0;
 
-    for (size_t i = 0; i < n; i += BLOCK) {
-        size_t end = i + BLOCK < n ? i + BLOCK : n;
-        double part[8] = {0};
+    for (size_t i = 0; i < n; i += (size_t)BATCH * BLOCK) {
+        size_t left = n - i, blocks = (left + BLOCK - 1) / BLOCK;
+        int count = (int)(blocks < BATCH ? blocks : BATCH);
 
-        for (size_t j = i; j < end; j++)
-            part[(j - i) & 7] += (double)x[j] * x[j];
-        for (int k = 0; k < 8; k++)
-            total += part[k];
+#pragma omp parallel for schedule(static) if (count > 16)
+        for (int b = 0; b < count; b++) {
+            size_t at = (size_t)b * BLOCK;
+
+            sum_block(x + i + at, left - at < BLOCK ? left - at : BLOCK, parts[b]);
+        }
+        for (int b = 0; b < count; b++)
+            for (int k = 0; k < 8; k++)
+                total += parts[b][k];
     }
     return total;
 }

@@ -64,16 +64,16 @@ static onestep_status adopt_resolution(const ons_recipe *r, ons_model *m)
     return check_geometry(r, m);
 }
 
-static onestep_status read_configs(const ons_recipe *r, const char *output, ons_model *m)
+onestep_status ons_train_configure(const ons_recipe *r, const char *folder, ons_model *m)
 {
     char *unet = NULL, *vae = NULL, *clip = NULL;
     onestep_status st;
 
-    ONS_TRY(write_config(output, "vae", r->vae_config, &vae));
+    ONS_TRY(write_config(folder, "vae", r->vae_config, &vae));
     ONS_TRY(ons_vae_config_load(vae, &m->vae_config));
-    ONS_TRY(write_config(output, "unet", r->unet_config, &unet));
+    ONS_TRY(write_config(folder, "unet", r->unet_config, &unet));
     ONS_TRY(ons_unet_config_load(unet, &m->unet_config));
-    ONS_TRY(write_config(output, "text_encoder", r->text_config, &clip));
+    ONS_TRY(write_config(folder, "text_encoder", r->text_config, &clip));
     ONS_TRY(ons_clip_config_load(clip, &m->clip_config));
     st = adopt_resolution(r, m);
 fail:
@@ -155,7 +155,7 @@ static onestep_status create_model(const ons_recipe *r, const ons_train_options 
     if (!m)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a model");
     ons_schedule_init_sd(&m->schedule);
-    ONS_TRY(read_configs(r, o->output, m));
+    ONS_TRY(ons_train_configure(r, o->output, m));
     ONS_TRY(learn_vocabulary(r, d, m));
     ONS_TRY(ons_params_create(&m->unet));
     ONS_TRY(ons_params_create(&m->vae));

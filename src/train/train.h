@@ -25,6 +25,9 @@ typedef struct ons_train_options {
 /* INTERRUPTED after Ctrl-C, with a checkpoint written. */
 onestep_status ons_train(const ons_recipe *recipe, const ons_train_options *o) ONESTEP_CHECK;
 
+/* Writes the recipe's model configurations to FOLDER/{vae,unet,text_encoder} and reads m's from there. */
+onestep_status ons_train_configure(const ons_recipe *r, const char *folder, ons_model *m) ONESTEP_CHECK;
+
 /* The stages, in order; each leaves its part of `m` trained. */
 onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_options *o, const ons_dataset *d,
                                      ons_model *m) ONESTEP_CHECK;

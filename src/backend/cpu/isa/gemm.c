@@ -16,7 +16,10 @@ INLINE void clear_tile(vf acc[MR][2])
         acc[i][0] = acc[i][1] = (vf){0};
 }
 
-/* One tile; init is added when not NULL, else what c holds. */
+/*
+ * One tile; init is added when not NULL, else what c holds. There is at least one tap and one k: loops that could
+ * be empty would have the compiler keep the sums in memory too.
+ */
 static __attribute__((noinline)) void multiply_rows(int n_taps, int64_t kc, const float *const *a,
                                                     int64_t a_offset, const float *b, float *const *c,
                                                     int64_t c_offset, const float *init)
@@ -24,12 +27,13 @@ static __attribute__((noinline)) void multiply_rows(int n_taps, int64_t kc, cons
     vf acc[MR][2];
 
     clear_tile(acc);
-    for (int t = 0; t < n_taps; t++, a += MR) {
+    do {
         const float *row[MR];
+        int64_t k = 0;
 
         for (int i = 0; i < MR; i++)
             row[i] = a[i] + a_offset;
-        for (int64_t k = 0; k < kc; k++, b += NR) {
+        do {
             vf b0 = v_load(b), b1 = v_load(b + VW);
 
             for (int i = 0; i < MR; i++) {
@@ -38,8 +42,10 @@ static __attribute__((noinline)) void multiply_rows(int n_taps, int64_t kc, cons
                 acc[i][0] += x * b0;
                 acc[i][1] += x * b1;
             }
-        }
-    }
+            b += NR;
+        } while (++k < kc);
+        a += MR;
+    } while (--n_taps > 0);
     if (init) {
         vf i0 = v_load(init), i1 = v_load(init + VW);
 

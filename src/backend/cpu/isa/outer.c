@@ -9,6 +9,7 @@
 
 enum { MR = ONS_MR, NR = ONS_NR };
 
+/* kc > 0: a loop that could be empty would have the compiler keep the sums in memory too. */
 static __attribute__((noinline)) void multiply_outer(int64_t kc, const float *a, int64_t lda, const float *b,
                                                      float *c, int64_t ldc, bool first)
 {
@@ -16,7 +17,7 @@ static __attribute__((noinline)) void multiply_outer(int64_t kc, const float *a,
 
     for (int i = 0; i < MR; i++)
         acc[i][0] = acc[i][1] = (vf){0};
-    for (int64_t k = 0; k < kc; k++, a += lda, b += NR) {
+    do {
         vf b0 = v_load(b), b1 = v_load(b + VW);
 
         for (int i = 0; i < MR; i++) {
@@ -25,7 +26,9 @@ static __attribute__((noinline)) void multiply_outer(int64_t kc, const float *a,
             acc[i][0] += x * b0;
             acc[i][1] += x * b1;
         }
-    }
+        a += lda;
+        b += NR;
+    } while (--kc > 0);
     for (int i = 0; i < MR; i++, c += ldc) {
         if (!first) {
             acc[i][0] += v_load(c);

@@ -1,8 +1,13 @@
 /*
  * Backward-weights of 3x3 convolutions with stride 1 in Winograd's domain: 36 products over tiles instead of 9
- * over pixels, with a fourth of the multiply-adds. Each thread sums its range of tiles into its own 36 matrices
- * [o, c]; the threads' sums are added in order while they are transformed back, so the bits depend on the
- * number of threads and on nothing else.
+ * over pixels, with a fourth of the multiply-adds. Two walks:
+ *
+ * By tiles, while 36 matrices [o, c] stay near a core: each thread sums its range of tiles into its own; the
+ * threads' sums are added in order while they are transformed back, so the bits depend on the number of
+ * threads and on nothing else.
+ *
+ * By points, for wide layers, whose 36 matrices would be read and written again for every block of tiles: all
+ * tiles are transformed first, then each thread takes panels of the 36 products over all tiles.
  */
 #include "backend/cpu/isa/gemm.h"
 #include "backend/cpu/isa/kernels.h"
@@ -14,11 +19,14 @@ enum {
     POINTS = ONS_WINO_POINTS,
     MIN_BLOCK = 24,
     MAX_BLOCK = 96,
-    BLOCK_BYTES = 3 << 19
+    BLOCK_BYTES = 3 << 19,
+    NEAR_BYTES = 1 << 20, /* sums of a thread that stay in its L2 */
+    DEPTH = 256           /* tiles per pass over a matrix, by points */
 };
 
 typedef struct dw_state {
     ons_wino_grid g; /* src is x, dst is dy */
+    bool by_points;  /* block is all tiles then, and one region serves all threads */
     int64_t block, panels, v_step, y_step, u_step;
     size_t thread_bytes;
     float *zeros;
@@ -27,7 +35,7 @@ typedef struct dw_state {
 typedef struct dw_job {
     const dw_state *s;
     const ons_args *args;
-    int n_threads;
+    int n_sums; /* regions that hold sums */
 } dw_job;
 
 /* Inputs of a block as panels [point][panel][tile][NR]. */
@@ -95,7 +103,7 @@ static void transform_back(const dw_job *j, int64_t o)
 
         for (int i = 0; i < POINTS; i++) {
             u[i] = v_load(thread_base(j, 0) + i * s->u_step + o * s->g.src_c + c);
-            for (int t = 1; t < j->n_threads; t++)
+            for (int t = 1; t < j->n_sums; t++)
                 u[i] += v_load(thread_base(j, t) + i * s->u_step + o * s->g.src_c + c);
         }
         for (int i = 0; i < 6; i++)
@@ -107,14 +115,29 @@ static void transform_back(const dw_job *j, int64_t o)
     }
 }
 
-static void run_task(void *context, int thread, int n_threads)
+/* Once all threads' sums are there. */
+static void finish_task(const dw_job *j, int thread, int n_threads)
+{
+    const dw_state *s = j->s;
+    int64_t from, to;
+
+    ons_partition(s->g.dst_c, n_threads, thread, &from, &to);
+    for (int64_t o = from; o < to && j->args->out[0]; o++)
+        transform_back(j, o);
+    ons_partition((s->g.dst_c + VW - 1) / VW, n_threads, thread, &from, &to);
+    if (j->args->out[1])
+        ons_column_sum(j->args->in[1], s->g.batch * s->g.dst_h * s->g.dst_w, s->g.dst_c, from * VW, to * VW,
+                       j->args->out[1]);
+}
+
+static void run_by_tiles(void *context, int thread, int n_threads)
 {
     dw_job job = *(const dw_job *)context, *j = &job;
     const dw_state *s = j->s;
     float *u = thread_base(j, thread), *v = u + POINTS * s->u_step, *y = v + POINTS * s->v_step;
     int64_t from, to;
 
-    job.n_threads = n_threads;
+    job.n_sums = n_threads;
     ons_partition(wino_tiles(&s->g), n_threads, thread, &from, &to);
     if (from == to)
         memset(u, 0, (size_t)(POINTS * s->u_step) * 4);
@@ -126,20 +149,47 @@ static void run_task(void *context, int thread, int n_threads)
         multiply_block(s, v, y, count, u, t == from);
     }
     ons_cpu_barrier();
-    ons_partition(s->g.dst_c, n_threads, thread, &from, &to);
-    for (int64_t o = from; o < to && j->args->out[0]; o++)
-        transform_back(j, o);
-    ons_partition((s->g.dst_c + VW - 1) / VW, n_threads, thread, &from, &to);
-    if (j->args->out[1])
-        ons_column_sum(j->args->in[1], s->g.batch * s->g.dst_h * s->g.dst_w, s->g.dst_c, from * VW, to * VW,
-                       j->args->out[1]);
+    finish_task(j, thread, n_threads);
+}
+
+/* One panel of one point over all tiles. */
+static void multiply_panel(const dw_state *s, const float *v, const float *y, float *u, int64_t panel)
+{
+    int64_t cols = s->g.src_c - panel * NR < NR ? s->g.src_c - panel * NR : NR;
+
+    v += panel * s->block * NR;
+    for (int64_t t = 0; t < s->block; t += DEPTH)
+        ons_outer_tiles(s->block - t < DEPTH ? s->block - t : DEPTH, y + t * s->g.dst_c, s->g.dst_c, v + t * NR,
+                        u + panel * NR, s->g.src_c, s->g.dst_c, cols, t == 0);
+}
+
+static void run_by_points(void *context, int thread, int n_threads)
+{
+    dw_job job = *(const dw_job *)context, *j = &job;
+    const dw_state *s = j->s;
+    float *u = thread_base(j, 0), *v = u + POINTS * s->u_step, *y = v + POINTS * s->v_step;
+    int64_t from, to;
+
+    job.n_sums = 1;
+    ons_partition(wino_tiles(&s->g), n_threads, thread, &from, &to);
+    transform_inputs(j, from, to - from, v + from * NR);
+    transform_gradients(j, from, to - from, y + from * s->g.dst_c);
+    ons_cpu_barrier();
+    ons_partition(POINTS * s->panels, n_threads, thread, &from, &to);
+    for (int64_t i = from; i < to; i++) {
+        int64_t point = i / s->panels;
+
+        multiply_panel(s, v + point * s->v_step, y + point * s->y_step, u + point * s->u_step, i % s->panels);
+    }
+    ons_cpu_barrier();
+    finish_task(j, thread, n_threads);
 }
 
 void ons_wino_grad_w_run(const ons_prep *p, const ons_args *args)
 {
     dw_job j = {p->state, args, 0};
 
-    ons_cpu_parallel(p->n_threads, run_task, &j);
+    ons_cpu_parallel(p->n_threads, j.s->by_points ? run_by_points : run_by_tiles, &j);
 }
 
 void ons_wino_grad_w_destroy(ons_prep *p)
@@ -152,17 +202,30 @@ void ons_wino_grad_w_destroy(ons_prep *p)
     p->state = NULL;
 }
 
+/* Bytes that each walk moves past a core's own cache, roughly: whichever moves fewer. */
+static bool prefer_points(const dw_state *s, int64_t each, int n_threads)
+{
+    double sums = (double)(POINTS * s->u_step) * 4, tiles = (double)wino_tiles(&s->g);
+    double operands = POINTS * 4 * tiles * (double)(s->g.src_c + s->g.dst_c);
+    double blocks = (double)((each + s->block - 1) / s->block);
+
+    return sums > NEAR_BYTES && 3 * operands + 3 * sums < n_threads * (2 * blocks + 1) * sums;
+}
+
 static void choose_block(dw_state *s, int n_threads)
 {
     int64_t each = (wino_tiles(&s->g) + n_threads - 1) / n_threads;
 
     s->panels = (s->g.src_c + NR - 1) / NR;
+    s->u_step = s->g.dst_c * s->g.src_c + ONS_WINO_PAD;
     s->block = BLOCK_BYTES / (POINTS * 4 * (s->panels * NR + s->g.dst_c));
     s->block = s->block < MIN_BLOCK ? MIN_BLOCK : s->block > MAX_BLOCK ? MAX_BLOCK : s->block;
     s->block = s->block > each ? each : s->block;
+    s->by_points = prefer_points(s, each, n_threads);
+    if (s->by_points)
+        s->block = wino_tiles(&s->g);
     s->v_step = s->block * s->panels * NR + ONS_WINO_PAD;
     s->y_step = s->block * s->g.dst_c + ONS_WINO_PAD;
-    s->u_step = s->g.dst_c * s->g.src_c + ONS_WINO_PAD;
     s->thread_bytes = ons_cpu_align((size_t)(POINTS * (s->v_step + s->y_step + s->u_step)) * 4);
 }
 
@@ -191,6 +254,6 @@ onestep_status ons_wino_grad_w_prepare(ons_prep *p)
                            .pad_y = n->attrs.conv.pad_top,
                            .pad_x = n->attrs.conv.pad_left};
     choose_block(s, p->n_threads);
-    p->scratch_bytes = s->thread_bytes * (size_t)p->n_threads;
+    p->scratch_bytes = s->thread_bytes * (size_t)(s->by_points ? 1 : p->n_threads);
     return ONESTEP_OK;
 }

@@ -1,0 +1,157 @@
+/*
+ * See onednn_conv.h. Operands keep whatever layout the implementation asks for: reordering to and from it is
+ * not timed, which is to the roofline's favour.
+ */
+#include "onednn_conv.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+
+struct bench_onednn_conv {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_primitive_desc_t hint, pd; /* hint: the forward one, NULL for forward itself */
+    dnnl_primitive_t primitive;
+    dnnl_memory_t memory[3];
+    float *data[3];
+    dnnl_exec_arg_t args[3];
+    const char *name;
+};
+
+enum { X, W, Y };
+
+#if DNNL_VERSION_MAJOR >= 3
+static dnnl_memory_desc_t make_desc(const dnnl_dims_t dims)
+{
+    dnnl_memory_desc_t md = NULL;
+
+    dnnl_memory_desc_create_with_tag(&md, 4, dims, dnnl_f32, dnnl_format_tag_any);
+    return md;
+}
+
+static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t alg, const dnnl_dims_t dims[3],
+                                dnnl_primitive_desc_t *pd)
+{
+    const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
+    dnnl_memory_desc_t x = make_desc(dims[X]), w = make_desc(dims[W]), y = make_desc(dims[Y]);
+
+    if (which == 0)
+        dnnl_convolution_forward_primitive_desc_create(pd, b->engine, dnnl_forward_training, alg, x, w, NULL, y,
+                                                       ones, zeros, ones, ones, NULL);
+    else if (which == 1)
+        dnnl_convolution_backward_data_primitive_desc_create(pd, b->engine, alg, x, w, y, ones, zeros, ones,
+                                                             ones, b->hint, NULL);
+    else
+        dnnl_convolution_backward_weights_primitive_desc_create(pd, b->engine, alg, x, w, NULL, y, ones, zeros,
+                                                                ones, ones, b->hint, NULL);
+    dnnl_memory_desc_destroy(x);
+    dnnl_memory_desc_destroy(w);
+    dnnl_memory_desc_destroy(y);
+}
+#else
+typedef const dnnl_memory_desc_t *const_dnnl_memory_desc_t;
+
+static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t alg, const dnnl_dims_t dims[3],
+                                dnnl_primitive_desc_t *pd)
+{
+    const dnnl_dims_t ones = {1, 1};
+    dnnl_memory_desc_t md[3];
+    dnnl_convolution_desc_t d;
+
+    for (int i = 0; i < 3; i++)
+        dnnl_memory_desc_init_by_tag(&md[i], 4, dims[i], dnnl_f32, dnnl_format_tag_any);
+    if (which == 0)
+        dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, alg, &md[X], &md[W], NULL, &md[Y], ones,
+                                           ones, ones);
+    else if (which == 1)
+        dnnl_convolution_backward_data_desc_init(&d, alg, &md[X], &md[W], &md[Y], ones, ones, ones);
+    else
+        dnnl_convolution_backward_weights_desc_init(&d, alg, &md[X], &md[W], NULL, &md[Y], ones, ones, ones);
+    dnnl_primitive_desc_create(pd, &d, NULL, b->engine, b->hint);
+}
+#endif
+
+static bool make_operand(bench_onednn_conv *b, int i, dnnl_query_t what, int arg)
+{
+    const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(b->pd, what, 0);
+    size_t bytes = dnnl_memory_desc_get_size(md);
+
+    b->data[i] = ons_calloc_aligned(bytes + 64);
+    if (!b->data[i] || dnnl_memory_create(&b->memory[i], md, b->engine, b->data[i]) != dnnl_success)
+        return false;
+    ons_rand_uniform(1, (uint64_t)i + 1, 0, b->data[i], bytes / 4);
+    b->args[i] = (dnnl_exec_arg_t){arg, b->memory[i]};
+    return true;
+}
+
+static bool make_operands(bench_onednn_conv *b, int which)
+{
+    return make_operand(b, X, which == 1 ? dnnl_query_diff_src_md : dnnl_query_src_md,
+                        which == 1 ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC) &&
+           make_operand(b, W, which == 2 ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
+                        which == 2 ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS) &&
+           make_operand(b, Y, which == 0 ? dnnl_query_dst_md : dnnl_query_diff_dst_md,
+                        which == 0 ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST);
+}
+
+bench_onednn_conv *bench_onednn_conv_create(int which, bool winograd, int64_t n, int64_t h, int64_t c,
+                                            int64_t o)
+{
+    const dnnl_dims_t dims[3] = {{n, c, h, h}, {o, c, 3, 3}, {n, o, h, h}};
+    dnnl_alg_kind_t alg = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    bench_onednn_conv *b = ons_calloc(1, sizeof *b);
+
+    if (!b)
+        return NULL;
+    if (dnnl_engine_create(&b->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&b->stream, b->engine, dnnl_stream_default_flags) != dnnl_success)
+        goto fail;
+    if (which > 0)
+        make_primitive_desc(b, 0, alg, dims, &b->hint);
+    if (which == 0 || b->hint)
+        make_primitive_desc(b, which, alg, dims, &b->pd);
+    if (!b->pd || dnnl_primitive_create(&b->primitive, b->pd) != dnnl_success || !make_operands(b, which))
+        goto fail;
+    dnnl_primitive_desc_query(b->pd, dnnl_query_impl_info_str, 0, &b->name);
+    return b;
+fail:
+    bench_onednn_conv_destroy(b);
+    return NULL;
+}
+
+void bench_onednn_conv_run(void *context)
+{
+    bench_onednn_conv *b = context;
+
+    dnnl_primitive_execute(b->primitive, b->stream, 3, b->args);
+    dnnl_stream_wait(b->stream);
+}
+
+const char *bench_onednn_conv_name(const bench_onednn_conv *b)
+{
+    return b->name;
+}
+
+void bench_onednn_conv_destroy(bench_onednn_conv *b)
+{
+    if (!b)
+        return;
+    for (int i = 0; i < 3; i++) {
+        if (b->memory[i])
+            dnnl_memory_destroy(b->memory[i]);
+        ons_free_aligned(b->data[i]);
+    }
+    if (b->primitive)
+        dnnl_primitive_destroy(b->primitive);
+    if (b->pd)
+        dnnl_primitive_desc_destroy(b->pd);
+    if (b->hint)
+        dnnl_primitive_desc_destroy(b->hint);
+    if (b->stream)
+        dnnl_stream_destroy(b->stream);
+    if (b->engine)
+        dnnl_engine_destroy(b->engine);
+    ons_free(b);
+}

@@ -1,0 +1,161 @@
+/* See operator.h. Operands are uniform random numbers; token numbers and log-sum-exps stay 0. */
+#include "operator.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/system.h"
+
+enum { ROUNDS = 7 };
+
+static double now_s(int n_threads)
+{
+    struct timespec t;
+
+    if (n_threads > 1)
+        return ons_now_s();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_time(int n_threads, void (*run)(void *), void *context)
+{
+    double best = 1e30, spent = 0;
+
+    for (int i = 0; i < ROUNDS && (i < 3 || spent < 0.5); i++) {
+        double start = now_s(n_threads), t;
+
+        run(context);
+        t = now_s(n_threads) - start;
+        spent += t;
+        best = t < best ? t : best;
+    }
+    return best;
+}
+
+typedef struct call {
+    const ons_kernel *kernel;
+    ons_prep prep;
+    ons_args args;
+} call;
+
+static void run_kernel(void *context)
+{
+    call *c = context;
+
+    c->kernel->run(&c->prep, &c->args);
+}
+
+static void *make_buffer(const ons_value *v, uint64_t stream)
+{
+    size_t n = (size_t)ons_shape_count(&v->shape);
+    float *x = ons_calloc_aligned(n * 4 + 64);
+
+    if (x && v->dtype == ONS_F32)
+        ons_rand_uniform(1, stream, 0, x, n);
+    return x;
+}
+
+static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_kernel *k, int n_threads,
+                                  bench_report report, void *context)
+{
+    const void *in[BENCH_MAX_IN] = {0};
+    void *out[ONS_MAX_OUTPUTS] = {0};
+    call c = {k, {.node = n, .n_threads = n_threads, .params = &set, .n_params = 1}, {in, out, NULL}};
+    onestep_status st;
+
+    if (k->prepare && (st = k->prepare(&c.prep)) != ONESTEP_OK)
+        return st;
+    c.args.scratch = ons_calloc_aligned(c.prep.scratch_bytes + 64);
+    st = c.args.scratch ? ONESTEP_OK : ONESTEP_NO_MEMORY;
+    for (int i = 0; i < n->n_in; i++)
+        st = (in[i] = make_buffer(n->in[i], (uint64_t)i + 1)) ? st : ONESTEP_NO_MEMORY;
+    for (int i = 0; i < n->n_out; i++)
+        st = (out[i] = make_buffer(n->out[i], 9)) ? st : ONESTEP_NO_MEMORY;
+    if (st == ONESTEP_OK)
+        report(context, n, k->name, c.prep.detail, bench_time(n_threads, run_kernel, &c));
+    else
+        st = ons_fail(st, "no memory for the operands of %s", ons_op_name(n->op));
+    ons_free_aligned(c.args.scratch);
+    for (int i = 0; i < n->n_in; i++)
+        ons_free_aligned((void *)in[i]);
+    for (int i = 0; i < n->n_out; i++)
+        ons_free_aligned(out[i]);
+    if (k->destroy)
+        k->destroy(&c.prep);
+    return st;
+}
+
+static onestep_status make_operands(const bench_operator *o, ons_graph *g, ons_params *set, ons_value **in)
+{
+    for (int i = 0; i < o->n_in; i++) {
+        char name[16];
+        int index;
+        onestep_status st;
+
+        snprintf(name, sizeof name, "in%d", i);
+        if (!o->param || i != 1) {
+            in[i] = ons_input(g, name, ONS_F32, &o->in[i]);
+            continue;
+        }
+        st = ons_params_require(set, name, o->in[i].n == 4 ? ONS_PARAM_CONV : ONS_PARAM_MATRIX, &o->in[i],
+                                ONS_INIT_ZERO, 0, &index);
+        if (st != ONESTEP_OK)
+            return st;
+        in[i] = ons_param_leaf(g, name, 0, index, &o->in[i], true);
+    }
+    return ons_params_allocate(set);
+}
+
+void bench_operator_time(const bench_operator *o, int n_threads, bench_report report, void *context)
+{
+    ons_graph *g = NULL;
+    ons_params *set = NULL;
+    ons_value *in[BENCH_MAX_IN], *v;
+    onestep_status st;
+
+    ONS_TRY(ons_graph_create(&g));
+    ONS_TRY(ons_params_create(&set));
+    ONS_TRY(make_operands(o, g, set, in));
+    v = ons_apply(g, o->op, in, o->n_in, &o->attrs, NULL);
+    ONS_TRY(ons_graph_failed(g) ? ons_graph_finish(g) : ONESTEP_OK);
+    for (const ons_kernel *k = ons_backend_cpu.kernels(o->op); k && k->name; k++)
+        if (strcmp(k->name, "convert") && (!k->refuse || !k->refuse(v->node)))
+            ONS_TRY(time_kernel(v->node, set, k, n_threads, report, context));
+fail:
+    if (st != ONESTEP_OK)
+        fprintf(stderr, "%s: %s\n", ons_op_name(o->op), onestep_error_text());
+    ons_graph_destroy(&g);
+    ons_params_destroy(&set);
+}
+
+bench_operator bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride)
+{
+    static const ons_op ops[] = {ONS_OP_CONV2D, ONS_OP_CONV2D_GRAD_X, ONS_OP_CONV2D_GRAD_W};
+    int64_t oh = (h + 2 * (k / 2) - k) / stride + 1;
+    ons_shape x = ONS_SHAPE4(n, h, h, c), w = ONS_SHAPE4(o, k, k, c), y = ONS_SHAPE4(n, oh, oh, o);
+    bench_operator b = {
+        .op = ops[which], .n_in = 2, .in = {which == 1 ? y : x, which == 2 ? y : w}, .param = which != 2};
+
+    b.attrs.conv.stride = stride;
+    b.attrs.conv.pad_top = b.attrs.conv.pad_left = (int)(k / 2);
+    b.attrs.conv.pad_bottom = b.attrs.conv.pad_right = (int)(k / 2);
+    b.attrs.conv.in_h = b.attrs.conv.in_w = h;
+    b.attrs.conv.kh = b.attrs.conv.kw = k;
+    return b;
+}
+
+bench_operator bench_linear(int which, int64_t rows, int64_t in, int64_t out)
+{
+    ons_shape x = ONS_SHAPE2(rows, in), w = ONS_SHAPE2(out, in), y = ONS_SHAPE2(rows, out);
+    bench_operator b = {
+        .op = ONS_OP_MATMUL, .n_in = 2, .in = {which ? y : x, which == 2 ? x : w}, .param = which != 2};
+
+    b.attrs.matmul.alpha = 1;
+    b.attrs.matmul.trans_a = which == 2;
+    b.attrs.matmul.trans_b = which == 0;
+    return b;
+}

@@ -1,0 +1,211 @@
+/* See roofline.h. Candidates: oneDNN's sgemm, its direct and Winograd convolutions, and the cpu backend's
+ * kernels. */
+#include "roofline.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "onednn_conv.h"
+#include "operator.h"
+
+const char *const bench_direction_names[BENCH_DIRECTIONS] = {"forward", "backward-data", "backward-weights"};
+
+static void raise_peak(bench_peak *p, double gflops, const char *what, const char *who, const char *how)
+{
+    if (gflops <= p->gflops)
+        return;
+    p->gflops = gflops;
+    snprintf(p->by, sizeof p->by, "%.31s, %s %.48s", what, who, how);
+}
+
+typedef struct square {
+    int n;
+    const float *a, *b;
+    float *c;
+    char trans_a, trans_b;
+} square;
+
+static void run_square(void *context)
+{
+    const square *s = context;
+
+    dnnl_sgemm(s->trans_a, s->trans_b, s->n, s->n, s->n, 1.f, s->a, s->n, s->b, s->n, 0.f, s->c, s->n);
+}
+
+/* The products as the three directions transpose them: y = x w^T, dx = dy w, dw = dy^T x. */
+static void measure_squares(bench_roofline *r, int n_threads)
+{
+    static const char transposed[BENCH_DIRECTIONS][2] = {{'N', 'T'}, {'N', 'N'}, {'T', 'N'}};
+    static const int sizes[] = {1024, 2048};
+    size_t each = 2048 * 2048;
+    float *x = ons_calloc_aligned(3 * each * sizeof *x);
+
+    if (!x)
+        return;
+    ons_rand_uniform(1, 1, 0, x, 2 * each);
+    for (int i = 0; i < BENCH_DIRECTIONS; i++)
+        for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+            int n = sizes[k];
+            square s = {n, x, x + each, x + 2 * each, transposed[i][0], transposed[i][1]};
+            char what[32];
+
+            snprintf(what, sizeof what, "product of %d^3", n);
+            raise_peak(&r->peaks[BENCH_PLAIN][i], 2e-9 * n * n * n / bench_time(n_threads, run_square, &s),
+                       what, "oneDNN", "sgemm");
+        }
+    ons_free_aligned(x);
+}
+
+typedef struct row {
+    bench_roofline *r;
+    int direction;
+    char what[32];
+} row;
+
+/* Our own kernels: everything but Winograd's does all multiply-adds that are counted. */
+static void report_own(void *context, const ons_node *n, const char *kernel, const char *detail, double seconds)
+{
+    row *w = context;
+    double gflops = ons_node_flops(n) / seconds / 1e9;
+
+    (void)detail;
+    if (strcmp(kernel, "winograd"))
+        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, "cpu", kernel);
+    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, "cpu", kernel);
+}
+
+static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, bool winograd)
+{
+    bench_onednn_conv *b =
+        bench_onednn_conv_create(w->direction, winograd, shape[0], shape[1], shape[2], shape[3]);
+    double flops = 2e-9 * (double)(shape[0] * shape[1] * shape[1] * 9 * shape[2] * shape[3]), gflops;
+
+    if (!b)
+        return;
+    gflops = flops / bench_time(n_threads, bench_onednn_conv_run, b);
+    if (!winograd)
+        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, "oneDNN",
+                   bench_onednn_conv_name(b));
+    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, "oneDNN", bench_onednn_conv_name(b));
+    bench_onednn_conv_destroy(b);
+}
+
+static void measure_convs(bench_roofline *r, int n_threads)
+{
+    static const int64_t shapes[][4] = {
+        {32, 16, 96, 96}, {64, 8, 192, 192}, {16, 32, 192, 192}, {16, 16, 384, 384}};
+
+    for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
+        for (int i = 0; i < BENCH_DIRECTIONS; i++) {
+            const int64_t *s = shapes[k];
+            bench_operator own = bench_conv(i, s[0], s[1], s[2], s[3], 3, 1);
+            row w = {r, i, ""};
+
+            snprintf(w.what, sizeof w.what, "conv %dx%dx%dx%d -> %d", (int)s[0], (int)s[1], (int)s[1],
+                     (int)s[2], (int)s[3]);
+            measure_onednn_conv(&w, n_threads, s, false);
+            measure_onednn_conv(&w, n_threads, s, true);
+            bench_operator_time(&own, n_threads, report_own, &w);
+        }
+}
+
+static void measure_linears(bench_roofline *r, int n_threads)
+{
+    for (int i = 0; i < BENCH_DIRECTIONS; i++) {
+        bench_operator own = bench_linear(i, 1536, 512, 512);
+        row w = {r, i, "linear 1536x512 -> 512"};
+        bench_peak fast = r->peaks[BENCH_FAST][i];
+
+        bench_operator_time(&own, n_threads, report_own, &w);
+        r->peaks[BENCH_FAST][i] = fast;
+    }
+}
+
+void bench_roofline_measure(bench_roofline *r, int n_threads)
+{
+    measure_squares(r, n_threads);
+    measure_linears(r, n_threads);
+    measure_convs(r, n_threads);
+}
+
+static bool is_fast(const ons_node *n)
+{
+    const ons_shape *x = &n->in[0]->shape,
+                    *y = n->op == ONS_OP_CONV2D_GRAD_W ? &n->in[1]->shape : &n->out[0]->shape;
+
+    return n->attrs.conv.kh == 3 && n->attrs.conv.kw == 3 && n->attrs.conv.stride == 1 && x->d[3] >= 16 &&
+           y->d[3] >= 16;
+}
+
+/* Attention's gradient has no weights: it counts as backward-data. */
+static void add_node(void *context, const ons_node *n, const char *kernel, double seconds)
+{
+    bench_work *w = context;
+    double flops = ons_node_flops(n);
+
+    (void)kernel;
+    (void)seconds;
+    switch (n->op) {
+    case ONS_OP_CONV2D:
+        w->flops[is_fast(n)][BENCH_FORWARD] += flops;
+        break;
+    case ONS_OP_CONV2D_GRAD_X:
+        w->flops[is_fast(n)][BENCH_BACKWARD_DATA] += flops;
+        break;
+    case ONS_OP_CONV2D_GRAD_W:
+        w->flops[is_fast(n)][BENCH_BACKWARD_WEIGHTS] += flops;
+        break;
+    case ONS_OP_MATMUL:
+        w->flops[BENCH_PLAIN][n->attrs.matmul.trans_a   ? BENCH_BACKWARD_WEIGHTS
+                              : n->attrs.matmul.trans_b ? BENCH_FORWARD
+                                                        : BENCH_BACKWARD_DATA] += flops;
+        break;
+    case ONS_OP_ATTENTION_GRAD:
+        w->flops[BENCH_PLAIN][BENCH_BACKWARD_DATA] += flops;
+        break;
+    default:
+        w->flops[BENCH_PLAIN][BENCH_FORWARD] += flops;
+    }
+}
+
+bench_work bench_work_of(const ons_plan *p)
+{
+    bench_work w = {0};
+
+    ons_plan_visit(p, add_node, &w);
+    return w;
+}
+
+double bench_work_total(const bench_work *w)
+{
+    double sum = 0;
+
+    for (int c = 0; c < BENCH_CLASSES; c++)
+        for (int i = 0; i < BENCH_DIRECTIONS; i++)
+            sum += w->flops[c][i];
+    return sum;
+}
+
+double bench_ideal_s(const bench_roofline *r, const bench_work *w)
+{
+    double sum = 0;
+
+    for (int c = 0; c < BENCH_CLASSES; c++)
+        for (int i = 0; i < BENCH_DIRECTIONS; i++)
+            sum += w->flops[c][i] / (r->peaks[c][i].gflops * 1e9);
+    return sum;
+}
+
+double bench_ideal_plain_s(const bench_roofline *r, const bench_work *w)
+{
+    double sum = 0;
+
+    for (int c = 0; c < BENCH_CLASSES; c++)
+        for (int i = 0; i < BENCH_DIRECTIONS; i++)
+            sum += w->flops[c][i] / (r->peaks[BENCH_PLAIN][i].gflops * 1e9);
+    return sum;
+}
