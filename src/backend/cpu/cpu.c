@@ -1,8 +1,8 @@
 /*
  * The cpu backend's tables, composed once, on first use. Per operator: oneDNN's bf16 rows where the CPU
- * multiplies bf16, our f32 kernels of the best instruction set, oneDNN's f32 rows, then the row that converts.
- * Without bf16 in the CPU oneDNN would emulate it, which is slower than converting: its rows then stand last,
- * for the tests.
+ * multiplies bf16, oneDNN's f32 rows for shapes that it does better, our f32 kernels of the best instruction
+ * set, oneDNN's f32 rows for all shapes, then the row that converts. Without bf16 in the CPU oneDNN would
+ * emulate it, which is slower than converting: its bf16 rows then stand last, for the tests.
  */
 #include <pthread.h>
 
@@ -47,13 +47,14 @@ static void compose(void)
 
     for (int op = 0; op < ONS_N_OPS; op++) {
         ons_kernel *list = lists[op];
-        const ons_kernel *low = ons_cpu_onednn_kernels((ons_op)op, ONS_BF16);
+        const ons_kernel *low = ons_cpu_onednn_kernels((ons_op)op, ONS_ONEDNN_BF16);
         bool native = ons_cpu_has_bf16();
         int n = append(list, 0, ons_cpu_move_kernels((ons_op)op));
 
         n = append(list, n, native ? low : NULL);
+        n = append(list, n, ons_cpu_onednn_kernels((ons_op)op, ONS_ONEDNN_BETTER));
         n = append(list, n, best->kernels((ons_op)op));
-        n = append(list, n, ons_cpu_onednn_kernels((ons_op)op, ONS_F32));
+        n = append(list, n, ons_cpu_onednn_kernels((ons_op)op, ONS_ONEDNN_F32));
         if (n && list[n - 1].refuse)
             n = append(list, n, convert);
         append(list, n, native ? NULL : low);
@@ -66,10 +67,11 @@ static const ons_kernel *find_kernels(ons_op op)
     return lists[op][0].name ? lists[op] : NULL;
 }
 
-const ons_kernel *ons_cpu_pick_f32(const ons_node *n)
+const ons_kernel *ons_cpu_pick_f32(const ons_node *n, const ons_kernel *tried)
 {
-    for (const ons_kernel *k = find_kernels(n->op);
-         k && k->name && k->prepare != ons_cpu_convert_kernel.prepare; k++)
+    const ons_kernel *k = tried ? tried + 1 : find_kernels(n->op);
+
+    for (; k && k->name && k->prepare != ons_cpu_convert_kernel.prepare; k++)
         if (!k->refuse || !k->refuse(n))
             return k;
     return NULL;

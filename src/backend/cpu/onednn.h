@@ -76,8 +76,8 @@ const ons_node *ons_onednn_param(const ons_value *v);
 onestep_status ons_onednn_share(const ons_prep *p, const ons_onednn_layout *l,
                                 const ons_packed **out) ONESTEP_CHECK;
 
-/* Rows of one operator and type; NULL: none. */
-const ons_kernel *ons_onednn_conv_kernels(ons_op op, ons_dtype type);
-const ons_kernel *ons_onednn_matmul_kernels(ons_dtype type);
+/* Rows of one operator; NULL: none. */
+const ons_kernel *ons_onednn_conv_kernels(ons_op op, ons_onednn_rows which);
+const ons_kernel *ons_onednn_matmul_kernels(ons_onednn_rows which);
 
 #endif

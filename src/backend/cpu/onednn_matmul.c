@@ -64,12 +64,16 @@ static void run(const ons_prep *p, const ons_args *a)
     ons_onednn_run(p, data, a->scratch);
 }
 
-static const ons_kernel rows[2][2] = {
-    {{"onednn", ons_cpu_refuse_not_f32, prepare, run, ons_onednn_destroy}},
-    {{"onednn_bf16", ons_onednn_refuse_not_bf16, prepare, run, ons_onednn_destroy}},
+static const ons_kernel bf16_rows[] = {
+    {"onednn_bf16", ons_onednn_refuse_not_bf16, prepare, run, ons_onednn_destroy},
+    {0},
+};
+static const ons_kernel f32_rows[] = {
+    {"onednn", ons_cpu_refuse_not_f32, prepare, run, ons_onednn_destroy},
+    {0},
 };
 
-const ons_kernel *ons_onednn_matmul_kernels(ons_dtype type)
+const ons_kernel *ons_onednn_matmul_kernels(ons_onednn_rows which)
 {
-    return rows[type == ONS_BF16];
+    return which == ONS_ONEDNN_BF16 ? bf16_rows : which == ONS_ONEDNN_F32 ? f32_rows : NULL;
 }
