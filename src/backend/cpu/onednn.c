@@ -200,16 +200,13 @@ static void start(void)
         started = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
 }
 
-/* An instruction set has the bits of those that it includes; oneDNN reports 0 on processors other than x86-64.
+/* An instruction set has the bits of those that it includes; processors other than x86-64 have none of these.
  */
-static bool has_isa(unsigned isa)
-{
-    return ((unsigned)dnnl_get_effective_cpu_isa() & isa) == isa;
-}
-
 bool ons_cpu_has_bf16(void)
 {
-    return has_isa(dnnl_cpu_isa_avx512_core_bf16);
+    const unsigned bf16 = dnnl_cpu_isa_avx512_core_bf16;
+
+    return ((unsigned)dnnl_get_effective_cpu_isa() & bf16) == bf16;
 }
 
 /* A primitive with its memories. */
@@ -549,11 +546,8 @@ const char *ons_onednn_refuse_not_bf16(const ons_node *n)
     return NULL;
 }
 
-/* Not below AVX2: with SSE4.1 alone the kernel tests found 2.6.3's convolution plus residual wrong. */
 const ons_kernel *ons_cpu_onednn_kernels(ons_op op, ons_onednn_rows which)
 {
-    if (!has_isa(dnnl_cpu_isa_avx2))
-        return NULL;
     switch (op) {
     case ONS_OP_CONV2D:
     case ONS_OP_CONV2D_GRAD_X:
