@@ -18,7 +18,8 @@ static const unsigned char guard_byte = 0xa5;
 typedef struct tally {
     ons_op op;
     char name[64];
-    int runs;
+    int runs, refusals;
+    char why[96]; /* the last refusal of prepare */
 } tally;
 static tally tallies[MAX_KERNELS * 16];
 static int n_tallies;
@@ -60,8 +61,11 @@ int report_kernels(ons_op op)
         if (tallies[i].op != op)
             continue;
         ran += tallies[i].runs > 0;
-        printf("  %-20s %-24s %s (%d runs)\n", ons_op_name(op), tallies[i].name,
+        printf("  %-20s %-24s %s (%d runs", ons_op_name(op), tallies[i].name,
                tallies[i].runs ? "ran" : "skipped", tallies[i].runs);
+        if (tallies[i].refusals)
+            printf(", %d skipped: %s", tallies[i].refusals, tallies[i].why);
+        printf(")\n");
     }
     return ran;
 }
@@ -121,7 +125,8 @@ static bool stays_f32(const kernel_case *c, int i)
     bool product = c->op == ONS_OP_CONV2D || c->op == ONS_OP_CONV2D_GRAD_X || c->op == ONS_OP_MATMUL;
 
     return (norm && i >= 1 && i <= 3) || (c->op == ONS_OP_ATTENTION_GRAD && i == 4) ||
-           (product && c->param && i == 1) || (product && i == 2 && c->in[2].n == 1);
+           (product && c->param && i == 1) || (product && i == 2 && c->in[2].n == 1) ||
+           (product && c->f32_result && i >= 2);
 }
 
 static void fill(setup *s, int i, float *x, int64_t n)
@@ -148,6 +153,9 @@ static void fill_operand(setup *s, int i)
     s->in[i] = guard_alloc(value_bytes(v), 0);
     to = guard_data(&s->in[i]);
     fill(s, i, x, n);
+    if (s->bf16 && v->node->op == ONS_OP_PARAM) /* kernels may round weights to bf16, or not */
+        for (int64_t k = 0; k < n; k++)
+            x[k] = ons_bf16_to_f32(ons_f32_to_bf16(x[k]));
     if (is_ids(s->c, i)) {
         int64_t rows = s->c->op == ONS_OP_EMBEDDING ? s->c->in[0].d[0] : s->c->attrs.shape.d[0];
 
@@ -196,6 +204,8 @@ static void build(setup *s, const kernel_case *c, bool bf16)
         fail_msg("%s", onestep_error_text());
     }
     s->node = v->node;
+    if (bf16 && c->f32_result)
+        v->dtype = ONS_F32;
     for (int i = 0; i < c->n_in; i++)
         fill_operand(s, i);
 }
@@ -228,16 +238,24 @@ static void run_prepared(const setup *s, const ons_kernel *k, int n_threads, con
         k->destroy(&prep);
 }
 
-static bool can_run_in_place(const setup *s, const ons_kernel *k)
+/* Prepares for a look; false: the kernel refuses only now, as libraries do. */
+static bool can_prepare(const setup *s, const ons_kernel *k, tally *t, bool *in_place)
 {
     ons_params *sets[1] = {s->params};
     ons_prep prep = {.node = s->node, .n_threads = 1, .params = sets, .n_params = 1};
+    onestep_status st = k->prepare ? k->prepare(&prep) : ONESTEP_OK;
 
-    if (k->prepare && k->prepare(&prep) != ONESTEP_OK)
+    if (st == ONESTEP_UNSUPPORTED) {
+        t->refusals++;
+        snprintf(t->why, sizeof t->why, "%s", onestep_error_text());
+        return false;
+    }
+    if (st != ONESTEP_OK)
         fail_msg("%s: %s", k->name, onestep_error_text());
     if (k->destroy)
         k->destroy(&prep);
-    return prep.in_place;
+    *in_place = prep.in_place;
+    return true;
 }
 
 /* Winograd's transforms cost a digit, wherever the list leads to them. */
@@ -267,18 +285,29 @@ static void compare(const setup *s, const guarded *got, int which, const char *k
     ons_free(b);
 }
 
-/* Runs with some number of threads, and checks every output. */
-static void check_kernel(const setup *s, const ons_kernel *k, int n_threads, bool in_place)
+static void run_guarded(const setup *s, const ons_kernel *k, int n_threads, bool in_place, guarded *out)
 {
-    guarded out[ONS_MAX_OUTPUTS];
-
     for (int i = 0; i < s->node->n_out; i++)
         out[i] = guard_alloc(value_bytes(s->node->out[i]), 0xff);
     run_prepared(s, k, n_threads, s->in, out, in_place);
-    for (int i = 0; i < s->node->n_out; i++) {
+    for (int i = 0; i < s->node->n_out; i++)
         guard_check(&out[i], "result", k->name);
+}
+
+/* Runs with some number of threads, checks every output, and that a second run repeats the bits. */
+static void check_kernel(const setup *s, const ons_kernel *k, int n_threads, bool in_place)
+{
+    guarded out[ONS_MAX_OUTPUTS], again[ONS_MAX_OUTPUTS];
+
+    run_guarded(s, k, n_threads, in_place, out);
+    run_guarded(s, k, n_threads, in_place, again);
+    for (int i = 0; i < s->node->n_out; i++) {
         compare(s, &out[i], i, k->name);
+        if (memcmp(guard_data(&out[i]), guard_data(&again[i]), out[i].bytes))
+            fail_msg("%s of %s, %d threads: other bits in the second run", k->name, ons_op_name(s->c->op),
+                     n_threads);
         ons_free_aligned(out[i].base);
+        ons_free_aligned(again[i].base);
     }
 }
 
@@ -286,14 +315,15 @@ static void check_list(const setup *s, const char *variant, const ons_kernel *k)
 {
     for (; k && k->name; k++) {
         tally *t = find_tally(s->c->op, variant, k->name);
+        bool in_place;
 
-        if (k->refuse && k->refuse(s->node))
+        if ((k->refuse && k->refuse(s->node)) || !can_prepare(s, k, t, &in_place))
             continue;
         check_kernel(s, k, 1, false);
         check_kernel(s, k, 2, false);
         if (t->runs % 6 == 0)
             check_kernel(s, k, 3, false);
-        if (can_run_in_place(s, k))
+        if (in_place)
             check_kernel(s, k, 2, true);
         t->runs++;
     }

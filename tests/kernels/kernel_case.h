@@ -2,7 +2,8 @@
  * One operator on random operands: every kernel of every list that takes it against the reference kernel.
  *
  * Outputs are poisoned with NaN, guarded by words on both sides, and each element is bounded:
- * |got - want| <= atol + rtol |want|, atol growing with the root of the number of terms that are summed.
+ * |got - want| <= atol + rtol |want|, atol growing with the root of the number of terms that are summed. A
+ * second run on the same operands must give the same bits.
  */
 #ifndef KERNEL_CASE_H
 #define KERNEL_CASE_H
@@ -20,6 +21,7 @@ typedef struct kernel_case {
     double lo, hi;               /* operands lie in between; both 0: -1 and 1 */
     double slack;                /* factor on the bound; 0: 1 */
     bool param;                  /* operand 1 is a parameter, so that its packed copy is used */
+    bool f32_result;             /* of bf16 factors: result and residual are f32 */
     bool own_range[CASE_MAX_IN]; /* this operand in [lo2, hi2] */
     double lo2, hi2;
 } kernel_case;
@@ -29,8 +31,8 @@ uint64_t test_seed(void); /* ONESTEP_TEST_SEED or 1; printed once */
 /* Runs the case with f32 operands, and when `bf16` is set again with bf16 ones. */
 void run_kernel_case(const kernel_case *c, bool bf16);
 
-/* How often kernels of this operator have run; prints a line "skipped" for each that never did. Returns those
- * that ran. */
+/* How often kernels of this operator have run; prints a line "skipped" for each that never did, and what they
+ * refused while being prepared. Returns those that ran. */
 int report_kernels(ons_op op);
 
 #endif

@@ -68,6 +68,22 @@ static void destroy(ons_prep *p)
     p->state = NULL;
 }
 
+/* The first f32 kernel that takes the node, also when it comes to be prepared. */
+static onestep_status prepare_inner(const ons_prep *p, convert_state *s)
+{
+    while ((s->kernel = ons_cpu_pick_f32(&s->node, s->kernel)) != NULL) {
+        onestep_status st = ONESTEP_OK;
+
+        s->prep = (ons_prep){
+            .node = &s->node, .n_threads = p->n_threads, .params = p->params, .n_params = p->n_params};
+        if (s->kernel->prepare)
+            st = s->kernel->prepare(&s->prep);
+        if (st != ONESTEP_UNSUPPORTED)
+            return st;
+    }
+    return ons_fail(ONESTEP_INTERNAL, "%s: %s has no f32 kernel", p->node->layer, ons_op_name(p->node->op));
+}
+
 static onestep_status prepare(ons_prep *p)
 {
     onestep_status st = ONESTEP_OK;
@@ -84,15 +100,7 @@ static onestep_status prepare(ons_prep *p)
         goto fail;
     }
     bytes = clone_node(s, p->node);
-    s->kernel = ons_cpu_pick_f32(&s->node);
-    s->prep =
-        (ons_prep){.node = &s->node, .n_threads = p->n_threads, .params = p->params, .n_params = p->n_params};
-    if (!s->kernel) {
-        st = ons_fail(ONESTEP_INTERNAL, "%s: %s has no f32 kernel", p->node->layer, ons_op_name(p->node->op));
-        goto fail;
-    }
-    if (s->kernel->prepare)
-        ONS_TRY(s->kernel->prepare(&s->prep));
+    ONS_TRY(prepare_inner(p, s));
     s->inner_bytes = ons_cpu_align(s->prep.scratch_bytes);
     p->scratch_bytes = s->inner_bytes + bytes;
     p->detail = s->kernel->name;

@@ -1,6 +1,10 @@
 /*
- * The cpu backend's tables: per operator first oneDNN where it is the faster, then our kernels of the best
- * instruction set, then the row that converts. Composed once, on first use.
+ * The cpu backend's tables, composed once, on first use. Per operator: oneDNN's bf16 rows where the CPU
+ * multiplies bf16, oneDNN's f32 rows for shapes that it does better, our f32 kernels of the best instruction
+ * set, oneDNN's f32 rows for all shapes, then the row that converts. Without bf16 in the CPU oneDNN would
+ * emulate it, which is slower than converting: its bf16 rows then stand last, for the tests. Where our build is
+ * the generic one oneDNN has no rows: with SSE4.1 the kernel tests found 2.6.3's convolution plus residual
+ * wrong.
  */
 #include <pthread.h>
 
@@ -38,18 +42,30 @@ static int append(ons_kernel *list, int n, const ons_kernel *rows)
     return n;
 }
 
+static void compose_list(ons_kernel *list, ons_op op)
+{
+    const ons_kernel convert[] = {ons_cpu_convert_kernel, {0}};
+    const ons_cpu_variant *best = ons_cpu_variant_best();
+    const ons_kernel *rows[ONS_ONEDNN_F32 + 1] = {NULL};
+    bool native = ons_cpu_has_bf16();
+    int n;
+
+    for (int i = 0; best[1].name && i <= ONS_ONEDNN_F32; i++)
+        rows[i] = ons_cpu_onednn_kernels(op, (ons_onednn_rows)i);
+    n = append(list, 0, ons_cpu_move_kernels(op));
+    n = append(list, n, native ? rows[ONS_ONEDNN_BF16] : NULL);
+    n = append(list, n, rows[ONS_ONEDNN_BETTER]);
+    n = append(list, n, best->kernels(op));
+    n = append(list, n, rows[ONS_ONEDNN_F32]);
+    if (n && list[n - 1].refuse)
+        n = append(list, n, convert);
+    append(list, n, native ? NULL : rows[ONS_ONEDNN_BF16]);
+}
+
 static void compose(void)
 {
-    const ons_cpu_variant *best = ons_cpu_variant_best();
-
-    for (int op = 0; op < ONS_N_OPS; op++) {
-        ons_kernel *list = lists[op];
-        int n = append(list, 0, ons_cpu_move_kernels((ons_op)op));
-
-        n = append(list, n, best->kernels((ons_op)op));
-        if (n && list[n - 1].refuse)
-            list[n] = ons_cpu_convert_kernel;
-    }
+    for (int op = 0; op < ONS_N_OPS; op++)
+        compose_list(lists[op], (ons_op)op);
 }
 
 static const ons_kernel *find_kernels(ons_op op)
@@ -58,10 +74,11 @@ static const ons_kernel *find_kernels(ons_op op)
     return lists[op][0].name ? lists[op] : NULL;
 }
 
-const ons_kernel *ons_cpu_pick_f32(const ons_node *n)
+const ons_kernel *ons_cpu_pick_f32(const ons_node *n, const ons_kernel *tried)
 {
-    for (const ons_kernel *k = find_kernels(n->op);
-         k && k->name && k->prepare != ons_cpu_convert_kernel.prepare; k++)
+    const ons_kernel *k = tried ? tried + 1 : find_kernels(n->op);
+
+    for (; k && k->name && k->prepare != ons_cpu_convert_kernel.prepare; k++)
         if (!k->refuse || !k->refuse(n))
             return k;
     return NULL;
@@ -69,7 +86,7 @@ const ons_kernel *ons_cpu_pick_f32(const ons_node *n)
 
 static ons_dtype find_native(void)
 {
-    return ONS_F32; /* bf16 goes through conversions on every CPU so far: correct, and slower than f32 */
+    return ons_cpu_has_bf16() ? ONS_BF16 : ONS_F32;
 }
 
 const ons_backend ons_backend_cpu = {"cpu", find_kernels, ONS_F32, find_native};

@@ -13,6 +13,9 @@ typedef void (*ons_cpu_task)(void *context, int thread, int n_threads);
 void ons_cpu_parallel(int n_threads, ons_cpu_task task, void *context);
 void ons_cpu_barrier(void);
 
+/* Width of the regions that libraries on OpenMP open from this thread; returns what it was, to be put back. */
+int ons_cpu_set_threads(int n);
+
 /* Splits [0, n) into one contiguous range per thread, with fewer threads when a range would be shorter than
  * `grain`. */
 typedef void (*ons_cpu_range)(void *context, int64_t begin, int64_t end, int thread);
@@ -27,14 +30,22 @@ typedef struct ons_cpu_variant {
 extern const ons_cpu_variant ons_cpu_variants[]; /* best first, ended by a row without a name */
 const ons_cpu_variant *ons_cpu_variant_best(void);
 
-/* oneDNN's rows for an operator, NULL: none. */
-const ons_kernel *ons_cpu_dnnl_kernels(ons_op op);
+/* oneDNN's rows, by where they stand in an operator's list. */
+typedef enum ons_onednn_rows {
+    ONS_ONEDNN_BF16,   /* bf16 factors */
+    ONS_ONEDNN_BETTER, /* f32 shapes that it computes faster than our kernels */
+    ONS_ONEDNN_F32     /* all of f32 */
+} ons_onednn_rows;
+const ons_kernel *ons_cpu_onednn_kernels(ons_op op, ons_onednn_rows which); /* NULL: none */
+/* Does this CPU multiply bf16 (AVX-512 BF16, AMX)? By what oneDNN sees, which ONEDNN_MAX_CPU_ISA caps. */
+bool ons_cpu_has_bf16(void);
 /* Rows that move elements of any type. */
 const ons_kernel *ons_cpu_move_kernels(ons_op op);
 /* The row that takes mixed and 16-bit storage by converting around the f32 kernel. */
 extern const ons_kernel ons_cpu_convert_kernel;
-/* The first f32 kernel of the best variant that takes a node whose floats are all f32. */
-const ons_kernel *ons_cpu_pick_f32(const ons_node *n);
+/* The first f32 kernel of the list, after one that was tried (NULL: none yet), for a node whose floats are all
+ * f32. */
+const ons_kernel *ons_cpu_pick_f32(const ons_node *n, const ons_kernel *tried);
 
 /* Reason to refuse unless every float operand is f32 (outputs too), else NULL. */
 const char *ons_cpu_refuse_not_f32(const ons_node *n);

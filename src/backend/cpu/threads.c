@@ -1,4 +1,4 @@
-/* Parallel regions through OpenMP: the only file that opens them. */
+/* Parallel regions through OpenMP: the only file that opens them, and that tells oneDNN's how wide to be. */
 #include <omp.h>
 
 #include "backend/cpu/cpu.h"
@@ -11,6 +11,15 @@ void ons_cpu_parallel(int n_threads, ons_cpu_task task, void *context)
     }
 #pragma omp parallel num_threads(n_threads)
     task(context, omp_get_thread_num(), omp_get_num_threads());
+}
+
+int ons_cpu_set_threads(int n)
+{
+    int before = omp_get_max_threads();
+
+    if (n != before)
+        omp_set_num_threads(n);
+    return before;
 }
 
 void ons_cpu_barrier(void)

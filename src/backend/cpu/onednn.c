@@ -1,0 +1,561 @@
+/*
+ * The one place that makes oneDNN's primitives, and that knows its versions apart: 2.x describes memory by
+ * value and a primitive by an operation descriptor, 3.x by handles and by one call. Scratchpads are the
+ * caller's, so that running allocates nothing but what oneDNN's own argument list takes. Activations are read
+ * where they lie (NHWC, rows of matrices); weights and their gradients have the layout that oneDNN chooses, and
+ * are packed by our own code. Refused: oneDNN's reference implementations, and convolutions that unfold the
+ * image for a matrix product.
+ */
+#include <dnnl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/onednn.h"
+#include "base/memory.h"
+
+enum { SRC = ONS_ONEDNN_SRC, WEIGHTS, BIAS, DST, RESIDUAL, SCRATCHPAD, N_MEMORIES };
+
+typedef struct geometry {
+    dnnl_dims_t stride, dilation, before, after;
+} geometry;
+
+#if DNNL_VERSION_MAJOR >= 3
+
+typedef dnnl_memory_desc_t md; /* a handle */
+typedef const_dnnl_memory_desc_t md_ref;
+
+static md_ref refer(const md *m)
+{
+    return *m;
+}
+
+static void free_md(md *m)
+{
+    if (*m)
+        dnnl_memory_desc_destroy(*m);
+}
+
+static dnnl_status_t init_plain(md *m, const ons_onednn_tensor *t, dnnl_data_type_t type)
+{
+    return dnnl_memory_desc_create_with_strides(m, t->n, t->d, type, t->stride);
+}
+
+static dnnl_status_t init_any(md *m, const ons_onednn_tensor *t, dnnl_data_type_t type)
+{
+    return dnnl_memory_desc_create_with_tag(m, t->n, t->d, type, dnnl_format_tag_any);
+}
+
+static bool read_blocks(md_ref m, ons_onednn_layout *l)
+{
+    dnnl_format_kind_t kind = dnnl_format_kind_undef;
+    const dnnl_dims_t *strides, *blocks, *dims;
+
+    if (dnnl_memory_desc_query(m, dnnl_query_format_kind, &kind) || kind != dnnl_blocked ||
+        dnnl_memory_desc_query(m, dnnl_query_strides, &strides) ||
+        dnnl_memory_desc_query(m, dnnl_query_inner_nblks_s32, &l->n_blocks) ||
+        dnnl_memory_desc_query(m, dnnl_query_inner_blks, &blocks) ||
+        dnnl_memory_desc_query(m, dnnl_query_inner_idxs, &dims))
+        return false;
+    memcpy(l->stride, *strides, sizeof l->stride);
+    memcpy(l->block, *blocks, sizeof l->block);
+    memcpy(l->block_dim, *dims, sizeof l->block_dim);
+    return true;
+}
+
+static dnnl_status_t append_linear(dnnl_post_ops_t ops, float alpha)
+{
+    return dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_linear, alpha, 0.f);
+}
+
+static dnnl_status_t describe_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t e, dnnl_prop_kind_t prop,
+                                      const md_ref *at, const geometry *g, const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_convolution_forward_primitive_desc_create(pd, e, prop, dnnl_convolution_direct, at[SRC],
+                                                          at[WEIGHTS], at[BIAS], at[DST], g->stride,
+                                                          g->dilation, g->before, g->after, attr);
+}
+
+static dnnl_status_t describe_grad_x(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const md_ref *at,
+                                     const geometry *g, const_dnnl_primitive_desc_t hint,
+                                     const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_convolution_backward_data_primitive_desc_create(pd, e, dnnl_convolution_direct, at[SRC],
+                                                                at[WEIGHTS], at[DST], g->stride, g->dilation,
+                                                                g->before, g->after, hint, attr);
+}
+
+static dnnl_status_t describe_grad_w(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const md_ref *at,
+                                     const geometry *g, const_dnnl_primitive_desc_t hint,
+                                     const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_convolution_backward_weights_primitive_desc_create(
+        pd, e, dnnl_convolution_direct, at[SRC], at[WEIGHTS], at[BIAS], at[DST], g->stride, g->dilation,
+        g->before, g->after, hint, attr);
+}
+
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const md_ref *at,
+                                     const_dnnl_primitive_attr_t attr)
+{
+    return dnnl_matmul_primitive_desc_create(pd, e, at[SRC], at[WEIGHTS], at[BIAS], at[DST], attr);
+}
+
+#else
+
+typedef dnnl_memory_desc_t md;
+typedef const dnnl_memory_desc_t *md_ref;
+
+static md_ref refer(const md *m)
+{
+    return m->ndims ? m : NULL;
+}
+
+static void free_md(md *m)
+{
+    (void)m;
+}
+
+static dnnl_status_t init_plain(md *m, const ons_onednn_tensor *t, dnnl_data_type_t type)
+{
+    return dnnl_memory_desc_init_by_strides(m, t->n, t->d, type, t->stride);
+}
+
+static dnnl_status_t init_any(md *m, const ons_onednn_tensor *t, dnnl_data_type_t type)
+{
+    return dnnl_memory_desc_init_by_tag(m, t->n, t->d, type, dnnl_format_tag_any);
+}
+
+static bool read_blocks(md_ref m, ons_onednn_layout *l)
+{
+    const dnnl_blocking_desc_t *b = &m->format_desc.blocking;
+
+    if (m->format_kind != dnnl_blocked || m->extra.flags != dnnl_memory_extra_flag_none)
+        return false;
+    l->n_blocks = b->inner_nblks;
+    memcpy(l->stride, b->strides, sizeof l->stride);
+    memcpy(l->block, b->inner_blks, sizeof l->block);
+    memcpy(l->block_dim, b->inner_idxs, sizeof l->block_dim);
+    return true;
+}
+
+static dnnl_status_t append_linear(dnnl_post_ops_t ops, float alpha)
+{
+    return dnnl_post_ops_append_eltwise(ops, 1.f, dnnl_eltwise_linear, alpha, 0.f);
+}
+
+static dnnl_status_t describe_forward(dnnl_primitive_desc_t *pd, dnnl_engine_t e, dnnl_prop_kind_t prop,
+                                      const md_ref *at, const geometry *g, const_dnnl_primitive_attr_t attr)
+{
+    dnnl_convolution_desc_t d;
+    dnnl_status_t st =
+        dnnl_convolution_forward_desc_init(&d, prop, dnnl_convolution_direct, at[SRC], at[WEIGHTS], at[BIAS],
+                                           at[DST], g->stride, g->before, g->after);
+
+    return st ? st : dnnl_primitive_desc_create(pd, &d, attr, e, NULL);
+}
+
+static dnnl_status_t describe_grad_x(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const md_ref *at,
+                                     const geometry *g, const_dnnl_primitive_desc_t hint,
+                                     const_dnnl_primitive_attr_t attr)
+{
+    dnnl_convolution_desc_t d;
+    dnnl_status_t st = dnnl_convolution_backward_data_desc_init(
+        &d, dnnl_convolution_direct, at[SRC], at[WEIGHTS], at[DST], g->stride, g->before, g->after);
+
+    return st ? st : dnnl_primitive_desc_create(pd, &d, attr, e, hint);
+}
+
+static dnnl_status_t describe_grad_w(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const md_ref *at,
+                                     const geometry *g, const_dnnl_primitive_desc_t hint,
+                                     const_dnnl_primitive_attr_t attr)
+{
+    dnnl_convolution_desc_t d;
+    dnnl_status_t st = dnnl_convolution_backward_weights_desc_init(
+        &d, dnnl_convolution_direct, at[SRC], at[WEIGHTS], at[BIAS], at[DST], g->stride, g->before, g->after);
+
+    return st ? st : dnnl_primitive_desc_create(pd, &d, attr, e, hint);
+}
+
+static dnnl_status_t describe_matmul(dnnl_primitive_desc_t *pd, dnnl_engine_t e, const md_ref *at,
+                                     const_dnnl_primitive_attr_t attr)
+{
+    dnnl_matmul_desc_t d;
+    dnnl_status_t st = dnnl_matmul_desc_init(&d, at[SRC], at[WEIGHTS], at[BIAS], at[DST]);
+
+    return st ? st : dnnl_primitive_desc_create(pd, &d, attr, e, NULL);
+}
+
+#endif
+
+/* Engine and stream serve the whole process; they hold no state of a computation. */
+static dnnl_engine_t engine;
+static dnnl_stream_t stream;
+static dnnl_status_t started;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void start(void)
+{
+    started = dnnl_engine_create(&engine, dnnl_cpu, 0);
+    if (started == dnnl_success)
+        started = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+}
+
+/* An instruction set has the bits of those that it includes; processors other than x86-64 have none of these.
+ */
+bool ons_cpu_has_bf16(void)
+{
+    const unsigned bf16 = dnnl_cpu_isa_avx512_core_bf16;
+
+    return ((unsigned)dnnl_get_effective_cpu_isa() & bf16) == bf16;
+}
+
+/* A primitive with its memories. */
+typedef struct state {
+    ons_onednn_kind kind;
+    dnnl_primitive_t primitive;
+    dnnl_memory_t memory[N_MEMORIES];
+    void *handle[N_MEMORIES]; /* what the memories point to now */
+    dnnl_exec_arg_t args[N_MEMORIES];
+    int n_args;
+    bool free_weights;
+    ons_onednn_layout layout;
+    const ons_packed *packed;   /* NULL: weights are packed in each run */
+    size_t weights_at, bias_at; /* in scratch, after oneDNN's own */
+    int result;                 /* whose memory is written */
+    size_t result_bytes;
+    char name[64];
+} state;
+
+/* What creating a primitive needs, and the state does not keep. */
+typedef struct recipe {
+    const ons_onednn_desc *d;
+    md mds[N_MEMORIES], hint_mds[N_MEMORIES];
+    md_ref at[N_MEMORIES];
+    geometry g;
+    dnnl_primitive_attr_t attr;
+    dnnl_post_ops_t ops;
+    dnnl_primitive_desc_t pd, hint;
+    int arg[N_MEMORIES];
+} recipe;
+
+static const int arg_names[][RESIDUAL] = {
+    [ONS_ONEDNN_CONV] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST},
+    [ONS_ONEDNN_CONV_GRAD_X] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DIFF_DST},
+    [ONS_ONEDNN_CONV_GRAD_W] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS, DNNL_ARG_DIFF_DST},
+    [ONS_ONEDNN_MATMUL] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST},
+};
+
+static dnnl_data_type_t find_type(ons_dtype t)
+{
+    return t == ONS_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+/* In a hint, the forward product that a gradient belongs to, all factors are of one type. */
+static dnnl_status_t init_tensor(md *m, const ons_onednn_desc *d, int i, bool hint)
+{
+    const ons_onednn_tensor *t = &d->at[i];
+    bool free = i == WEIGHTS && d->free_weights, packed = free && d->kind != ONS_ONEDNN_CONV_GRAD_W;
+    dnnl_data_type_t type = find_type(hint || packed ? d->type : t->dtype);
+
+    return free ? init_any(m, t, type) : init_plain(m, t, type);
+}
+
+static dnnl_status_t init_tensors(const ons_onednn_desc *d, md *mds, md_ref *at, bool hint)
+{
+    for (int i = 0; i < ONS_ONEDNN_N_ROLES; i++) {
+        dnnl_status_t st;
+
+        if (!d->at[i].n || (hint && i == BIAS))
+            continue;
+        st = init_tensor(&mds[i], d, i, hint);
+        if (st != dnnl_success)
+            return st;
+        at[i] = refer(&mds[i]);
+    }
+    return dnnl_success;
+}
+
+/* Adds operand i to the sums after what is already done to them. */
+static dnnl_status_t append_operand(recipe *r, int i)
+{
+    r->arg[i] = DNNL_ARG_ATTR_MULTIPLE_POST_OP(dnnl_post_ops_len(r->ops)) | DNNL_ARG_SRC_1;
+    return dnnl_post_ops_append_binary(r->ops, dnnl_binary_add, r->at[i]);
+}
+
+/* The bias that oneDNN knows comes before all this, so that with a factor it must come after. */
+static dnnl_status_t init_attributes(recipe *r)
+{
+    dnnl_status_t st = dnnl_primitive_attr_create(&r->attr);
+
+    if (st == dnnl_success)
+        st = dnnl_post_ops_create(&r->ops);
+    if (st == dnnl_success && r->d->kind == ONS_ONEDNN_MATMUL && r->d->alpha != 1.f) {
+        st = append_linear(r->ops, r->d->alpha);
+        if (st == dnnl_success && r->at[BIAS])
+            st = append_operand(r, BIAS);
+        r->at[BIAS] = NULL;
+    }
+    if (st == dnnl_success && r->at[RESIDUAL])
+        st = append_operand(r, RESIDUAL);
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_set_post_ops(r->attr, r->ops);
+    if (st == dnnl_success)
+        st = dnnl_primitive_attr_set_scratchpad_mode(r->attr, dnnl_scratchpad_mode_user);
+    return st;
+}
+
+static dnnl_status_t describe_hint(recipe *r)
+{
+    md_ref at[N_MEMORIES] = {NULL};
+    dnnl_status_t st = init_tensors(r->d, r->hint_mds, at, true);
+
+    return st ? st : describe_forward(&r->hint, engine, dnnl_forward_training, at, &r->g, NULL);
+}
+
+static dnnl_status_t describe(recipe *r)
+{
+    dnnl_status_t st;
+
+    for (int i = 0; i < 2; i++) {
+        r->g.stride[i] = r->d->stride;
+        r->g.before[i] = r->d->pad_before[i];
+        r->g.after[i] = r->d->pad_after[i];
+    }
+    if (r->d->kind == ONS_ONEDNN_MATMUL)
+        return describe_matmul(&r->pd, engine, r->at, r->attr);
+    if (r->d->kind == ONS_ONEDNN_CONV)
+        return describe_forward(&r->pd, engine, dnnl_forward_inference, r->at, &r->g, r->attr);
+    if ((st = describe_hint(r)) != dnnl_success)
+        return st;
+    return r->d->kind == ONS_ONEDNN_CONV_GRAD_X
+               ? describe_grad_x(&r->pd, engine, r->at, &r->g, r->hint, r->attr)
+               : describe_grad_w(&r->pd, engine, r->at, &r->g, r->hint, r->attr);
+}
+
+static void fini_recipe(recipe *r)
+{
+    if (r->pd)
+        dnnl_primitive_desc_destroy(r->pd);
+    if (r->hint)
+        dnnl_primitive_desc_destroy(r->hint);
+    if (r->ops)
+        dnnl_post_ops_destroy(r->ops);
+    if (r->attr)
+        dnnl_primitive_attr_destroy(r->attr);
+    for (int i = 0; i < N_MEMORIES; i++) {
+        free_md(&r->mds[i]);
+        free_md(&r->hint_mds[i]);
+    }
+}
+
+/* Why an implementation is not to be run; NULL: it is. */
+static const char *find_flaw(ons_onednn_kind kind, const char *name)
+{
+    if (!strncmp(name, "ref", 3) || strstr(name, ":ref"))
+        return "a reference implementation";
+    if (kind != ONS_ONEDNN_MATMUL && !strncmp(name, "gemm", 4))
+        return "one that unfolds the image";
+    return NULL;
+}
+
+static onestep_status check_implementation(const ons_prep *p, state *s, const recipe *r)
+{
+    const char *name = NULL, *flaw;
+
+    if (dnnl_primitive_desc_query(r->pd, dnnl_query_impl_info_str, 0, &name) != dnnl_success || !name)
+        name = "unnamed";
+    snprintf(s->name, sizeof s->name, "%s", name);
+    flaw = find_flaw(s->kind, name);
+    if (flaw)
+        return ons_fail(ONESTEP_UNSUPPORTED, "oneDNN has only %s (%s)", flaw, name);
+    if (!s->free_weights)
+        return ONESTEP_OK;
+    s->layout.plain = r->d->at[WEIGHTS];
+    s->layout.dtype = s->kind == ONS_ONEDNN_CONV_GRAD_W ? ONS_F32 : r->d->type;
+    s->layout.n_threads = p->n_threads;
+    s->layout.bytes = dnnl_memory_desc_get_size(r->at[WEIGHTS]);
+    if (!read_blocks(r->at[WEIGHTS], &s->layout))
+        return ons_fail(ONESTEP_UNSUPPORTED, "oneDNN wants weights in a layout of its own (%s)", name);
+    return ONESTEP_OK;
+}
+
+/* The descriptors that oneDNN chose, in place of those that left it free. */
+static void read_choices(recipe *r)
+{
+    bool grad = r->d->kind == ONS_ONEDNN_CONV_GRAD_W;
+
+    r->at[WEIGHTS] =
+        dnnl_primitive_desc_query_md(r->pd, grad ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+    r->at[SCRATCHPAD] = dnnl_primitive_desc_query_md(r->pd, dnnl_query_scratchpad_md, 0);
+    r->arg[SCRATCHPAD] = DNNL_ARG_SCRATCHPAD;
+    for (int i = 0; i < RESIDUAL; i++)
+        if (!r->arg[i])
+            r->arg[i] = arg_names[r->d->kind][i];
+    r->at[BIAS] = refer(&r->mds[BIAS]);
+}
+
+static dnnl_status_t create_memories(state *s, const recipe *r)
+{
+    dnnl_status_t st = dnnl_primitive_create(&s->primitive, r->pd);
+
+    for (int i = 0; i < N_MEMORIES && st == dnnl_success; i++) {
+        if (!r->at[i] || !dnnl_memory_desc_get_size(r->at[i]))
+            continue;
+        st = dnnl_memory_create(&s->memory[i], r->at[i], engine, DNNL_MEMORY_NONE);
+        s->args[s->n_args++] = (dnnl_exec_arg_t){r->arg[i], s->memory[i]};
+    }
+    return st;
+}
+
+static onestep_status judge(const ons_prep *p, dnnl_status_t st)
+{
+    switch (st) {
+    case dnnl_success:
+        return ONESTEP_OK;
+    case dnnl_out_of_memory:
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a primitive of oneDNN", p->node->layer);
+    case dnnl_unimplemented:
+        return ons_fail(ONESTEP_UNSUPPORTED, "oneDNN has no implementation");
+    case dnnl_invalid_arguments:
+        return ons_fail(ONESTEP_UNSUPPORTED, "oneDNN does not take such operands");
+    default:
+        return ons_fail(ONESTEP_INTERNAL, "%s: oneDNN failed with status %d", p->node->layer, (int)st);
+    }
+}
+
+static onestep_status create(const ons_prep *p, state *s, recipe *r)
+{
+    onestep_status st;
+
+    pthread_once(&once, start);
+    ONS_TRY(judge(p, started));
+    ONS_TRY(judge(p, init_tensors(r->d, r->mds, r->at, false)));
+    ONS_TRY(judge(p, init_attributes(r)));
+    ONS_TRY(judge(p, describe(r)));
+    read_choices(r);
+    ONS_TRY(check_implementation(p, s, r));
+    ONS_TRY(judge(p, create_memories(s, r)));
+fail:
+    return st;
+}
+
+static int find_result(ons_onednn_kind kind)
+{
+    return kind == ONS_ONEDNN_CONV_GRAD_X ? SRC : kind == ONS_ONEDNN_CONV_GRAD_W ? WEIGHTS : DST;
+}
+
+/* oneDNN's scratchpad, then weights that are packed in each run, then a bias gradient that nobody wants. */
+static void book_scratch(ons_prep *p, state *s, const recipe *r)
+{
+    s->result = find_result(s->kind);
+    s->result_bytes = dnnl_memory_desc_get_size(r->at[s->result]);
+    s->weights_at = ons_cpu_align(r->at[SCRATCHPAD] ? dnnl_memory_desc_get_size(r->at[SCRATCHPAD]) : 0);
+    s->bias_at = s->weights_at + (s->free_weights && !s->packed ? ons_cpu_align(s->layout.bytes) : 0);
+    p->scratch_bytes = s->bias_at;
+    if (s->kind == ONS_ONEDNN_CONV_GRAD_W)
+        p->scratch_bytes += ons_cpu_align(dnnl_memory_desc_get_size(r->at[BIAS]));
+}
+
+onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
+{
+    state *s = ons_calloc(1, sizeof *s);
+    recipe r = {.d = d};
+    int threads = ons_cpu_set_threads(p->n_threads);
+    onestep_status st;
+
+    p->state = s;
+    if (!s) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to prepare %s", p->node->layer,
+                      ons_op_name(p->node->op));
+        goto fail;
+    }
+    s->kind = d->kind;
+    s->free_weights = d->free_weights;
+    ONS_TRY(create(p, s, &r));
+    if (s->free_weights && s->kind != ONS_ONEDNN_CONV_GRAD_W)
+        ONS_TRY(ons_onednn_share(p, &s->layout, &s->packed));
+    book_scratch(p, s, &r);
+    p->detail = s->name;
+fail:
+    ons_cpu_set_threads(threads);
+    fini_recipe(&r);
+    if (st != ONESTEP_OK)
+        ons_onednn_destroy(p);
+    return st;
+}
+
+void ons_onednn_destroy(ons_prep *p)
+{
+    state *s = p->state;
+
+    if (!s)
+        return;
+    for (int i = 0; i < N_MEMORIES; i++)
+        if (s->memory[i])
+            dnnl_memory_destroy(s->memory[i]);
+    if (s->primitive)
+        dnnl_primitive_destroy(s->primitive);
+    ons_free(s);
+    p->state = NULL;
+}
+
+static void point(state *s, int i, void *data)
+{
+    if (!s->memory[i] || s->handle[i] == data)
+        return;
+    dnnl_memory_set_data_handle(s->memory[i], data);
+    s->handle[i] = data;
+}
+
+void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch)
+{
+    state *s = p->state;
+    bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W;
+    void *weights = s->packed         ? (void *)ons_packed_data(s->packed)
+                    : s->free_weights ? (char *)scratch + s->weights_at
+                                      : data[WEIGHTS];
+    int threads;
+
+    for (int i = 0; i < ONS_ONEDNN_N_ROLES; i++)
+        point(s, i, i == WEIGHTS ? weights : data[i]);
+    if (grad_w && !data[BIAS])
+        point(s, BIAS, (char *)scratch + s->bias_at);
+    point(s, SCRATCHPAD, scratch);
+    if (s->free_weights && !s->packed && !grad_w)
+        ons_onednn_pack(&s->layout, weights, data[WEIGHTS]);
+    threads = ons_cpu_set_threads(p->n_threads);
+    if (dnnl_primitive_execute(s->primitive, stream, s->n_args, s->args) != dnnl_success)
+        memset(s->handle[s->result], 0xff, s->result_bytes); /* NaN: a run has no other way to say so */
+    ons_cpu_set_threads(threads);
+    if (grad_w)
+        ons_onednn_unpack(&s->layout, data[WEIGHTS], weights);
+}
+
+const char *ons_onednn_refuse_not_bf16(const ons_node *n)
+{
+    bool two = n->op == ONS_OP_CONV2D_GRAD_W || (n->op == ONS_OP_MATMUL && n->in[1]->shape.n > 2);
+
+    if (n->in[0]->dtype != ONS_BF16 || (two && n->in[1]->dtype != ONS_BF16))
+        return "a factor is not bf16";
+    for (int i = 1; i < n->n_in; i++)
+        if (n->in[i]->dtype != ONS_BF16 && n->in[i]->dtype != ONS_F32)
+            return "an operand is neither bf16 nor f32";
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->dtype != ONS_BF16 && n->out[i]->dtype != ONS_F32)
+            return "a result is neither bf16 nor f32";
+    return NULL;
+}
+
+const ons_kernel *ons_cpu_onednn_kernels(ons_op op, ons_onednn_rows which)
+{
+    switch (op) {
+    case ONS_OP_CONV2D:
+    case ONS_OP_CONV2D_GRAD_X:
+    case ONS_OP_CONV2D_GRAD_W:
+        return ons_onednn_conv_kernels(op, which);
+    case ONS_OP_MATMUL:
+        return ons_onednn_matmul_kernels(which);
+    default:
+        return NULL;
+    }
+}

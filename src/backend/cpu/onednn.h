@@ -1,0 +1,83 @@
+/*
+ * oneDNN's products as kernels. The rows (onednn_conv.c, onednn_matmul.c) describe a product by its tensors;
+ * onednn.c makes the primitive, books its scratchpad and runs it; onednn_weights.c moves weights into the
+ * layout that the primitive wants and weight gradients out of it.
+ */
+#ifndef ONS_CPU_ONEDNN_H
+#define ONS_CPU_ONEDNN_H
+
+#include "backend/cpu/cpu.h"
+
+enum { ONS_ONEDNN_MAX_DIMS = 12 }; /* oneDNN's */
+
+typedef enum ons_onednn_kind {
+    ONS_ONEDNN_CONV,
+    ONS_ONEDNN_CONV_GRAD_X,
+    ONS_ONEDNN_CONV_GRAD_W,
+    ONS_ONEDNN_MATMUL
+} ons_onednn_kind;
+
+/* Operands by the part they play in the forward product; a gradient stands where its value would. */
+typedef enum ons_onednn_role {
+    ONS_ONEDNN_SRC,
+    ONS_ONEDNN_WEIGHTS,
+    ONS_ONEDNN_BIAS,
+    ONS_ONEDNN_DST,
+    ONS_ONEDNN_RESIDUAL,
+    ONS_ONEDNN_N_ROLES
+} ons_onednn_role;
+
+/* A tensor with dimensions in oneDNN's order, strides in elements. */
+typedef struct ons_onednn_tensor {
+    int n; /* dimensions; 0: absent */
+    ons_dtype dtype;
+    int64_t d[ONS_ONEDNN_MAX_DIMS], stride[ONS_ONEDNN_MAX_DIMS];
+} ons_onednn_tensor;
+
+typedef struct ons_onednn_desc {
+    ons_onednn_kind kind;
+    ons_dtype type; /* of the factors: F32 or BF16 */
+    ons_onednn_tensor at[ONS_ONEDNN_N_ROLES];
+    bool free_weights; /* oneDNN chooses the layout of the weights; otherwise they are read as they lie */
+    int64_t stride, pad_before[2], pad_after[2]; /* of a convolution: height, width */
+    float alpha; /* of a matrix product: factor on the sums, before bias and residual */
+} ons_onednn_desc;
+
+/* Where oneDNN wants weights: plain data, kept beside a packed copy. */
+typedef struct ons_onednn_layout {
+    ons_onednn_tensor plain;             /* as the weight store has them */
+    ons_dtype dtype;                     /* in the layout */
+    int64_t stride[ONS_ONEDNN_MAX_DIMS]; /* between blocks, by dimension */
+    int n_blocks;
+    int64_t block[ONS_ONEDNN_MAX_DIMS], block_dim[ONS_ONEDNN_MAX_DIMS]; /* outer to inner */
+    size_t bytes;
+    int n_threads;
+} ons_onednn_layout;
+
+/*
+ * Makes the primitive for p->node: sets state, detail and scratch. UNSUPPORTED, saying why, when oneDNN has no
+ * implementation or none worth running. Weights that are a parameter get a packed copy in its set.
+ */
+onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d) ONESTEP_CHECK;
+/* Data by role; NULL: absent, or a bias gradient that nobody wants. */
+void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch);
+void ons_onednn_destroy(ons_prep *p);
+
+/* Reason to refuse unless the factors are bf16, else NULL. */
+const char *ons_onednn_refuse_not_bf16(const ons_node *n);
+
+/* Moves all weights between their plain form and the layout; `unpack` is for f32 alone. */
+void ons_onednn_pack(const ons_onednn_layout *l, void *packed, const void *plain);
+void ons_onednn_unpack(const ons_onednn_layout *l, float *plain, const float *packed);
+/* The parameter that a value is, or is a view of; NULL: it is computed. */
+const ons_node *ons_onednn_param(const ons_value *v);
+/* The packed copy in the parameter's set; *out NULL when operand 1 is no parameter, or its set is not known
+ * yet. */
+onestep_status ons_onednn_share(const ons_prep *p, const ons_onednn_layout *l,
+                                const ons_packed **out) ONESTEP_CHECK;
+
+/* Rows of one operator; NULL: none. */
+const ons_kernel *ons_onednn_conv_kernels(ons_op op, ons_onednn_rows which);
+const ons_kernel *ons_onednn_matmul_kernels(ons_onednn_rows which);
+
+#endif
