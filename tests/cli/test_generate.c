@@ -192,6 +192,34 @@ static void a_file_of_prompts_fills_a_folder(void **state)
     free_run(&r);
 }
 
+static void prompts_in_latin_1_are_read_as_such(void **state)
+{
+    program_run r = {0};
+    const char *list = in_folder(folder, "latin.txt"), *dir = in_folder(folder, "latin"),
+               *report = in_folder(folder, "latin-report");
+    json_t *o;
+
+    (void)state;
+    write_text(list, "caf\xe9\nna\xc3\xafve\n");
+    run_program(&r, "generate", "-m", student, "--prompts", list, "-o", dir, NULL);
+    expect(&r, 0, "not UTF-8, read as Latin-1: \"caf\xc3\xa9\"");
+    assert_null(strstr(r.err, "na"));
+    run_program(&r, "info", in_folder(dir, "00000.png"), NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "\"prompt\":\"caf\xc3\xa9\""));
+    run_program(&r, "compare", "--teacher", teacher, "--student", student, "--prompts", list, "-o", report,
+                NULL);
+    expect(&r, 0, "read as Latin-1");
+    o = json_load_file(in_folder(report, "compare.json"), 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(o, "prompts")), 2);
+    json_decref(o);
+    run_program(&r, "generate", "-m", student, "-p", "caf\xe9", "-o", in_folder(folder, "latin.png"), NULL);
+    expect(&r, 0, "the prompt: not UTF-8, read as Latin-1");
+    run_program(&r, "generate", "-m", student, "--prompts", in_folder(folder, "latin.png"), "-o", dir, NULL);
+    expect(&r, 1, "latin.png: not a text file");
+    free_run(&r);
+}
+
 static void standard_output_takes_the_picture(void **state)
 {
     program_run r = {0};
@@ -327,6 +355,7 @@ int main(void)
         cmocka_unit_test(settings_without_effect_are_pointed_out),
         cmocka_unit_test(guidance_and_negative_prompt_matter),
         cmocka_unit_test(a_file_of_prompts_fills_a_folder),
+        cmocka_unit_test(prompts_in_latin_1_are_read_as_such),
         cmocka_unit_test(standard_output_takes_the_picture),
         cmocka_unit_test(sizes_that_cannot_be_made_are_named),
         cmocka_unit_test(a_long_prompt_is_cut_and_the_rest_shown),
