@@ -29,7 +29,7 @@ static const cli_option options[] = {
     {'o', "output", CLI_TEXT, offsetof(compare_args, output), .unit = "DIR", .required = true,
      .help = "folder for compare.json, sheet.png and index.html"},
     {'s', "seed", CLI_SEED, offsetof(compare_args, seed), .preset = "0",
-     .help = "of the first prompt's noise, further ones count up"},
+     .help = "of the first prompt's noise, further ones count up; -1: random"},
     {0, "watts", CLI_REAL, offsetof(compare_args, watts), .max = 1e6,
      .help = "power of the machine, used where no counter is readable; labelled as declared"},
     {0, "data", CLI_TEXT, offsetof(compare_args, data), .unit = "DIR",
@@ -96,6 +96,7 @@ static void print_summary(const compare_job *j)
             printf(", %.4g J (%s)", s->joules, s->energy_source);
         putchar('\n');
     }
+    printf("seed: %llu\n", (unsigned long long)c->seed);
     printf("%.3g times as fast\n", c->teacher.median_ms / c->student.median_ms);
     print_break_even("time", c->break_even_time);
     print_break_even("energy", c->break_even_energy);
@@ -108,7 +109,7 @@ static onestep_status compare(compare_job *j)
 {
     const compare_args *a = j->args;
     onestep_status st;
-    ons_compare_options o = {.seed = a->seed.value,
+    ons_compare_options o = {.seed = cli_seed_value(&a->seed),
                              .watts = a->watts,
                              .n_threads = a->common.n_threads,
                              .precision = cli_precision(&a->common),

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "base/system.h"
 #include "cli/show.h"
 
@@ -339,7 +338,7 @@ static int run(const cli_call *call)
         return code;
     cli_apply_common(&a->common);
     j.precision = cli_precision(&a->common);
-    j.seed = a->seed.random ? ons_random_seed() >> 32 : a->seed.value; /* short enough to type again */
+    j.seed = cli_seed_value(&a->seed);
     code = cli_finish(collect_prompts(&j));
     if (code == 0)
         code = generate_plan_output(&j);

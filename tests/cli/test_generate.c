@@ -88,6 +88,21 @@ static void the_same_seed_gives_the_same_bytes(void **state)
     free_run(&r);
 }
 
+static void without_a_seed_every_run_is_another(void **state)
+{
+    program_run r = {0};
+    unsigned long long seeds[3] = {0};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        run_program(&r, "generate", "-m", student, "-p", "a cat", "-o", in_folder(folder, "r.png"), NULL);
+        expect(&r, 0, "seed: ");
+        assert_int_equal(sscanf(strstr(r.err, "seed: "), "seed: %llu", &seeds[i]), 1);
+    }
+    assert_true(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2]);
+    free_run(&r);
+}
+
 static void settings_stand_in_the_picture(void **state)
 {
     program_run r = {0};
@@ -350,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_seed_gives_the_same_bytes),
+        cmocka_unit_test(without_a_seed_every_run_is_another),
         cmocka_unit_test(settings_stand_in_the_picture),
         cmocka_unit_test(a_student_takes_one_step_at_its_timestep),
         cmocka_unit_test(settings_without_effect_are_pointed_out),
