@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "cli/commands.h"
 #include "cli/features.h"
+#include "cli/output.h"
 #include "cli/prompts.h"
 #include "eval/compare.h"
 
@@ -116,6 +117,7 @@ static onestep_status compare(compare_job *j)
                              .n_eval = a->n};
 
     ONS_TRY(cli_prompts_read(a->prompts, &j->prompts));
+    ONS_TRY(cli_check_folder(a->output));
     ONS_TRY(ons_make_dirs(a->output));
     ONS_TRY(ons_model_open(a->teacher, &j->teacher));
     ONS_TRY(ons_model_open(a->student, &j->student));

@@ -298,6 +298,8 @@ static void outputs_that_cannot_be_written_fail_cleanly(void **state)
     expect(&r, 1, "/dev/full");
     run_program(&r, "generate", "-m", student, "-p", "a", "-o", "/proc/x.png", NULL);
     expect(&r, 1, "/proc");
+    run_program(&r, "generate", "-m", student, "-p", "a", "-b", "2", "-o", in_folder(folder, "x.png"), NULL);
+    expect(&r, 2, "x.png names one picture; several need a folder");
     mkdir(locked, 0500);
     run_program(&r, "generate", "-m", student, "-p", "a", "-o", in_folder(locked, "x.png"), NULL);
     if (geteuid() != 0) /* root writes anywhere */
