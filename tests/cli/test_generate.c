@@ -351,6 +351,53 @@ static void info_describes_models_and_tokens(void **state)
     free_run(&r);
 }
 
+static void put_bytes(FILE *f, const char *header, size_t n_data)
+{
+    const size_t length = strlen(header);
+
+    for (int i = 0; i < 8; i++)
+        fputc((int)(length >> (8 * i) & 255), f);
+    fputs(header, f);
+    while (n_data--)
+        fputc(0, f);
+}
+
+static void info_describes_checkpoints_and_pairs(void **state)
+{
+    program_run r = {0};
+    FILE *f = fopen(in_folder(folder, "step.safetensors"), "wb");
+    const char *pairs = in_folder(folder, "shards");
+
+    (void)state;
+    assert_non_null(f);
+    put_bytes(f,
+              "{\"__metadata__\":{\"format_version\":\"1\",\"state\":\"{\\\"step\\\":70,\\\"fingerprint\\\":"
+              "\\\"cpu\\\"}\"},"
+              "\"unet/a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+              "\"unet/b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]},"
+              "\"unet.ema/a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
+              12);
+    fclose(f);
+    run_program(&r, "info", in_folder(folder, "step.safetensors"), NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "checkpoint     version 1\nstep           70\nfingerprint    cpu\n"));
+    assert_non_null(strstr(r.out, "sets           unet unet.ema\n"));
+    mkdir(pairs, 0700);
+    write_text(in_folder(pairs, "index.json"), "{\"steps\": 10}");
+    f = fopen(in_folder(pairs, "pairs-000000.safetensors"), "wb");
+    assert_non_null(f);
+    put_bytes(f, "{\"latents\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]}}", 8);
+    fclose(f);
+    run_program(&r, "info", pairs, NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "{\"steps\":10}"));
+    assert_non_null(strstr(r.out, "pairs-000000.safetensors"));
+    write_text(in_folder(folder, "fake.png"), "this is not a picture");
+    run_program(&r, "info", in_folder(folder, "fake.png"), NULL);
+    expect(&r, 1, "fake.png: not a PNG");
+    free_run(&r);
+}
+
 static void show_draws_in_the_terminal(void **state)
 {
     program_run r = {0};
@@ -380,6 +427,7 @@ int main(void)
         cmocka_unit_test(outputs_that_cannot_be_written_fail_cleanly),
         cmocka_unit_test(torch_noise_is_another_picture),
         cmocka_unit_test(info_describes_models_and_tokens),
+        cmocka_unit_test(info_describes_checkpoints_and_pairs),
         cmocka_unit_test(show_draws_in_the_terminal),
     };
     return cmocka_run_group_tests(tests, make_models, remove_models);
