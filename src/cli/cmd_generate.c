@@ -201,6 +201,18 @@ static void add_times(ons_run_stats *sum, ons_run_stats s)
     sum->flops += s.flops;
 }
 
+/* A black picture would say nothing about its cause. */
+static onestep_status check_numbers(const generate_job *j, const ons_runner *r)
+{
+    if (!ons_runner_stats(r).not_numbers)
+        return ONESTEP_OK;
+    return ons_fail(ONESTEP_BAD_FILE,
+                    "%s: its pictures are not numbers (NaN or infinite): damaged weights%s; run it with "
+                    "ONESTEP_CHECK_NAN=1 to see where it begins",
+                    j->args->model,
+                    j->precision == ONS_BF16 ? ", or values that bf16 cannot hold (try --type f32)" : "");
+}
+
 static onestep_status run_batch(generate_job *j, ons_runner *r, const ons_run_settings *s, int at, int n,
                                 float *noise, uint64_t *seeds, const char **negatives)
 {
@@ -217,6 +229,7 @@ static onestep_status run_batch(generate_job *j, ons_runner *r, const ons_run_se
     ONS_TRY(ons_runner_run(r, s, n, j->prompts + at, negatives, noise, seeds, NULL,
                            j->rgb + (size_t)at * (size_t)j->width * (size_t)j->height * 3));
     add_times(&j->times, ons_runner_stats(r));
+    ONS_TRY(check_numbers(j, r));
     for (int i = at; i < at + n; i++)
         ONS_TRY(generate_write_picture(j, i));
     return ONESTEP_OK;

@@ -254,6 +254,27 @@ static void standard_output_takes_the_picture(void **state)
     free_run(&r);
 }
 
+/* The last tensor's last number becomes NaN. */
+static void weights_that_are_not_numbers_give_no_picture(void **state)
+{
+    static const unsigned char nan_f32[] = {0, 0, 0xc0, 0x7f};
+    program_run r = {0};
+    const char *broken = in_folder(folder, "broken"), *out = in_folder(folder, "nan.png");
+    FILE *f;
+
+    (void)state;
+    make_tiny_model(broken, true);
+    f = fopen(in_folder(broken, "unet/diffusion_pytorch_model.safetensors"), "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -4, SEEK_END), 0);
+    assert_int_equal(fwrite(nan_f32, 1, 4, f), 4);
+    fclose(f);
+    run_program(&r, "generate", "-m", broken, "-p", "a", "-o", out, NULL);
+    expect(&r, 1, "not numbers");
+    assert_int_not_equal(access(out, F_OK), 0);
+    free_run(&r);
+}
+
 static void sizes_that_cannot_be_made_are_named(void **state)
 {
     program_run r = {0};
@@ -422,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_file_of_prompts_fills_a_folder),
         cmocka_unit_test(prompts_in_latin_1_are_read_as_such),
         cmocka_unit_test(standard_output_takes_the_picture),
+        cmocka_unit_test(weights_that_are_not_numbers_give_no_picture),
         cmocka_unit_test(sizes_that_cannot_be_made_are_named),
         cmocka_unit_test(a_long_prompt_is_cut_and_the_rest_shown),
         cmocka_unit_test(outputs_that_cannot_be_written_fail_cleanly),
