@@ -8,6 +8,8 @@
 #include "base/memory.h"
 #include "cli/commands.h"
 #include "cli/features.h"
+#include "cli/output.h"
+#include "cli/prompts.h"
 #include "eval/compare.h"
 
 typedef struct compare_args {
@@ -28,7 +30,7 @@ static const cli_option options[] = {
     {'o', "output", CLI_TEXT, offsetof(compare_args, output), .unit = "DIR", .required = true,
      .help = "folder for compare.json, sheet.png and index.html"},
     {'s', "seed", CLI_SEED, offsetof(compare_args, seed), .preset = "0",
-     .help = "of the first prompt's noise, further ones count up"},
+     .help = "of the first prompt's noise, further ones count up; -1: random"},
     {0, "watts", CLI_REAL, offsetof(compare_args, watts), .max = 1e6,
      .help = "power of the machine, used where no counter is readable; labelled as declared"},
     {0, "data", CLI_TEXT, offsetof(compare_args, data), .unit = "DIR",
@@ -43,34 +45,12 @@ static const cli_option options[] = {
 typedef struct compare_job {
     const compare_args *args;
     ons_model *teacher, *student;
-    char *text;           /* the file of prompts, lines cut */
-    const char **prompts; /* [n_prompts] */
-    int n_prompts;
+    cli_prompts prompts;
     ons_dataset *data;
     ons_features *features;
     ons_embedder *embedder;
     ons_compare result;
 } compare_job;
-
-static onestep_status read_prompts(compare_job *j)
-{
-    onestep_status st;
-    size_t size, lines = 1;
-    char *rest = NULL;
-
-    ONS_TRY(ons_read_file(j->args->prompts, 64 << 20, &j->text, &size));
-    for (const char *p = j->text; *p; p++)
-        lines += *p == '\n';
-    j->prompts = ons_calloc(lines, sizeof *j->prompts);
-    if (!j->prompts)
-        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for %zu prompts", j->args->prompts, lines);
-    for (char *line = strtok_r(j->text, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
-        j->prompts[j->n_prompts++] = line;
-    if (!j->n_prompts)
-        st = ons_fail(ONESTEP_BAD_FILE, "%s: no prompts in it; one a line is expected", j->args->prompts);
-fail:
-    return st;
-}
 
 static onestep_status open_data(compare_job *j)
 {
@@ -117,6 +97,7 @@ static void print_summary(const compare_job *j)
             printf(", %.4g J (%s)", s->joules, s->energy_source);
         putchar('\n');
     }
+    printf("seed: %llu\n", (unsigned long long)c->seed);
     printf("%.3g times as fast\n", c->teacher.median_ms / c->student.median_ms);
     print_break_even("time", c->break_even_time);
     print_break_even("energy", c->break_even_energy);
@@ -129,19 +110,20 @@ static onestep_status compare(compare_job *j)
 {
     const compare_args *a = j->args;
     onestep_status st;
-    ons_compare_options o = {.seed = a->seed.value,
+    ons_compare_options o = {.seed = cli_seed_value(&a->seed),
                              .watts = a->watts,
                              .n_threads = a->common.n_threads,
                              .precision = cli_precision(&a->common),
                              .n_eval = a->n};
 
-    ONS_TRY(read_prompts(j));
+    ONS_TRY(cli_prompts_read(a->prompts, &j->prompts));
+    ONS_TRY(cli_check_folder(a->output));
     ONS_TRY(ons_make_dirs(a->output));
     ONS_TRY(ons_model_open(a->teacher, &j->teacher));
     ONS_TRY(ons_model_open(a->student, &j->student));
     ONS_TRY(open_data(j));
-    o.prompts = j->prompts;
-    o.n_prompts = j->n_prompts;
+    o.prompts = j->prompts.texts;
+    o.n_prompts = j->prompts.n;
     o.data = j->data;
     o.embedder = j->embedder;
     ONS_TRY(ons_compare_run(j->teacher, j->student, &o, &j->result));
@@ -164,8 +146,7 @@ static int run(const cli_call *call)
     ons_dataset_close(&j.data);
     ons_model_close(&j.teacher);
     ons_model_close(&j.student);
-    ons_free(j.prompts);
-    ons_free(j.text);
+    cli_prompts_fini(&j.prompts);
     return code;
 }
 

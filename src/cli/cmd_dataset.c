@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "cli/output.h"
 #include "data/dataset.h"
 
 typedef struct dataset_args {
@@ -13,7 +14,7 @@ typedef struct dataset_args {
 
 static const cli_option options[] = {
     {'o', "output", CLI_TEXT, offsetof(dataset_args, output), .unit = "DIR", .required = true,
-     .help = "folder to write; made if it is missing"},
+     .help = "folder to write; made if it is missing, the one around it is not"},
     {0, "size", CLI_INT, offsetof(dataset_args, size), .min = 16, .max = 512, .preset = "64",
      .help = "side of the pictures in pixels"},
     {0},
@@ -22,11 +23,13 @@ static const cli_option options[] = {
 static int run(const cli_call *call)
 {
     const dataset_args *a = call->values;
+    onestep_status st;
 
     if (strcmp(call->operands[0], "emoji") != 0)
         return cli_usage(call->command, "data set \"%s\" is not known; there is: emoji", call->operands[0]);
     cli_apply_common(&a->common);
-    return cli_finish(ons_emoji_write(a->output, a->size));
+    st = cli_check_folder(a->output);
+    return cli_finish(st == ONESTEP_OK ? ons_emoji_write(a->output, a->size) : st);
 }
 
 static const cli_group groups[] = {

@@ -36,7 +36,7 @@ static const cli_option options[] = {
              "or in the model's folder"},
     {0, "n", CLI_INT, offsetof(eval_args, n), .min = 2, .max = 100000, .preset = "256",
      .help = "captions per section at most; of keywords an eighth, with eight pictures each"},
-    {'s', "seed", CLI_SEED, offsetof(eval_args, seed), .preset = "0", .help = "of the noise"},
+    {'s', "seed", CLI_SEED, offsetof(eval_args, seed), .preset = "0", .help = "of the noise; -1: random"},
     {0, "seeds", CLI_INT, offsetof(eval_args, seeds), .min = 1, .max = 100, .preset = "1",
      .help = "evaluations with different noise; figures are averaged"},
     {0, "watts", CLI_REAL, offsetof(eval_args, watts), .max = 1e6,
@@ -69,6 +69,7 @@ typedef struct eval_job {
     ons_energy *energy;
     ons_drawer drawer;
     double trained_s;
+    uint64_t seed;
     ons_eval result; /* means over the seeds */
 } eval_job;
 
@@ -140,7 +141,7 @@ static onestep_status evaluate(eval_job *j)
     for (int k = 1; k <= j->args->seeds; k++) {
         ons_eval one;
 
-        o.seed = j->args->seed.value + (uint64_t)(k - 1) * 100000007;
+        o.seed = j->seed + (uint64_t)(k - 1) * 100000007;
         ONS_TRY(ons_evaluate(j->data, j->embedder, &o, ons_drawer_draw, &j->drawer, &one));
         average_section(&j->result.train, &one.train, k);
         average_section(&j->result.heldout, &one.heldout, k);
@@ -170,7 +171,7 @@ static onestep_status print_json(const eval_job *j)
     if (!o)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the figures");
     json_object_set_new(o, "pictures", json_integer((json_int_t)j->result.n_pictures));
-    json_object_set_new(o, "seed", json_integer((json_int_t)j->args->seed.value));
+    json_object_set_new(o, "seed", json_integer((json_int_t)j->seed));
     json_object_set_new(o, "seeds", json_integer(j->args->seeds));
     json_object_set_new(o, "batch_size", json_integer(j->args->batch_size));
     json_object_set_new(o, "real_nearest",
@@ -204,6 +205,7 @@ static void print_table(eval_job *j)
     }
     printf("%-26s%14d%14d%14d\n", "captions", s[0]->n_captions, s[1]->n_captions, s[2]->n_captions);
     printf("training pictures lie %.4g apart (nearest neighbours)\n", j->result.real_nearest);
+    printf("seed %llu; ", (unsigned long long)j->seed);
     printf("%.4g ms a picture in batches of %d; ", ms_per_image(j), j->args->batch_size);
     if (joules < 0)
         printf("joules unknown\n%s\n", ons_energy_advice(j->energy));
@@ -221,6 +223,7 @@ static int run(const cli_call *call)
         return cli_usage(call->command, "--steps %d and %d --timesteps contradict each other", a->steps,
                          a->timesteps.n);
     cli_apply_common(&a->common);
+    j.seed = cli_seed_value(&a->seed);
     ONS_TRY(open_all(&j));
     ONS_TRY(evaluate(&j));
     if (a->json)

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "base/system.h"
 #include "cli/show.h"
 
@@ -103,40 +102,36 @@ static void point_out(const generate_job *j, ons_run_settings *s)
         ons_warn("--title has no effect: there is no contact sheet");
 }
 
-static onestep_status read_prompts(generate_job *j)
+/* One per picture: `count` of each text. */
+static onestep_status repeat_prompts(generate_job *j)
 {
     const int count = j->args->count;
-    size_t size, n = 0;
-    char *line, *rest = NULL;
-    onestep_status st;
 
-    ONS_TRY(ons_read_file(j->args->prompts, 64 << 20, &j->text, &size));
-    for (const char *p = j->text; (p = strchr(p, '\n')); p++)
-        n++;
-    j->prompts = ons_calloc((n + 1) * (size_t)count, sizeof *j->prompts);
+    j->prompts = ons_calloc((size_t)j->texts.n * (size_t)count, sizeof *j->prompts);
     if (!j->prompts)
-        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for %zu prompts", j->args->prompts, n);
-    line = strncmp(j->text, "\xef\xbb\xbf", 3) == 0 ? j->text + 3 : j->text; /* a byte order mark */
-    for (line = strtok_r(line, "\r\n", &rest); line; line = strtok_r(NULL, "\r\n", &rest))
-        for (int i = 0; i < count; i++)
-            j->prompts[j->n++] = line;
-    if (j->n == 0)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: no prompts in it; one a line is expected", j->args->prompts);
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d prompts", j->texts.n);
+    for (int i = 0; i < j->texts.n; i++)
+        for (int k = 0; k < count; k++)
+            j->prompts[j->n++] = j->texts.texts[i];
     return ONESTEP_OK;
-fail:
-    return st;
 }
 
 static onestep_status collect_prompts(generate_job *j)
 {
-    if (j->args->prompts)
-        return read_prompts(j);
-    j->prompts = ons_calloc((size_t)j->args->count, sizeof *j->prompts);
-    if (!j->prompts)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d prompts", j->args->count);
-    for (j->n = 0; j->n < j->args->count; j->n++)
-        j->prompts[j->n] = j->args->prompt;
-    return ONESTEP_OK;
+    const generate_args *a = j->args;
+    onestep_status st;
+
+    if (a->prompts)
+        ONS_TRY(cli_prompts_read(a->prompts, &j->texts));
+    else
+        ONS_TRY(cli_prompts_add(&j->texts, "the prompt", a->prompt, strlen(a->prompt)));
+    if (a->negative) {
+        ONS_TRY(cli_prompts_add(&j->negatives, "the negative prompt", a->negative, strlen(a->negative)));
+        j->negative = j->negatives.texts[0];
+    }
+    ONS_TRY(repeat_prompts(j));
+fail:
+    return st;
 }
 
 /* A prompt that is longer than the context is drawn as far as it fits; the rest is shown. */
@@ -163,8 +158,8 @@ static onestep_status check_lengths(const generate_job *j)
 
     for (int i = 0; i < j->n; i += j->args->count)
         ONS_TRY(check_length(j->model->tokenizer, "the prompt", j->prompts[i]));
-    if (j->args->negative)
-        ONS_TRY(check_length(j->model->tokenizer, "the negative prompt", j->args->negative));
+    if (j->negative)
+        ONS_TRY(check_length(j->model->tokenizer, "the negative prompt", j->negative));
     return ONESTEP_OK;
 fail:
     return st;
@@ -206,6 +201,18 @@ static void add_times(ons_run_stats *sum, ons_run_stats s)
     sum->flops += s.flops;
 }
 
+/* A black picture would say nothing about its cause. */
+static onestep_status check_numbers(const generate_job *j, const ons_runner *r)
+{
+    if (!ons_runner_stats(r).not_numbers)
+        return ONESTEP_OK;
+    return ons_fail(ONESTEP_BAD_FILE,
+                    "%s: its pictures are not numbers (NaN or infinite): damaged weights%s; run it with "
+                    "ONESTEP_CHECK_NAN=1 to see where it begins",
+                    j->args->model,
+                    j->precision == ONS_BF16 ? ", or values that bf16 cannot hold (try --type f32)" : "");
+}
+
 static onestep_status run_batch(generate_job *j, ons_runner *r, const ons_run_settings *s, int at, int n,
                                 float *noise, uint64_t *seeds, const char **negatives)
 {
@@ -217,11 +224,12 @@ static onestep_status run_batch(generate_job *j, ons_runner *r, const ons_run_se
     for (int i = 0; i < n; i++) {
         seeds[i] = j->seed + (uint64_t)(at + i);
         ons_picture_noise(s->noise, seeds[i], h, w, c, noise + (size_t)i * size);
-        negatives[i] = j->args->negative ? j->args->negative : "";
+        negatives[i] = j->negative ? j->negative : "";
     }
     ONS_TRY(ons_runner_run(r, s, n, j->prompts + at, negatives, noise, seeds, NULL,
                            j->rgb + (size_t)at * (size_t)j->width * (size_t)j->height * 3));
     add_times(&j->times, ons_runner_stats(r));
+    ONS_TRY(check_numbers(j, r));
     for (int i = at; i < at + n; i++)
         ONS_TRY(generate_write_picture(j, i));
     return ONESTEP_OK;
@@ -343,14 +351,15 @@ static int run(const cli_call *call)
         return code;
     cli_apply_common(&a->common);
     j.precision = cli_precision(&a->common);
-    j.seed = a->seed.random ? ons_random_seed() >> 32 : a->seed.value; /* short enough to type again */
+    j.seed = cli_seed_value(&a->seed);
     code = cli_finish(collect_prompts(&j));
     if (code == 0)
         code = generate_plan_output(&j);
     if (code == 0)
         code = cli_finish(generate(&j));
     ons_model_close(&j.model);
-    ons_free(j.text);
+    cli_prompts_fini(&j.texts);
+    cli_prompts_fini(&j.negatives);
     ons_free(j.prompts);
     ons_free(j.file);
     ons_free(j.rgb);

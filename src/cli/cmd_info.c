@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "diffusion/schedule.h"
 #include "pipeline/picture.h"
+#include "io/json.h"
 #include "io/safetensors.h"
 #include "pipeline/folder.h"
 
@@ -230,6 +231,46 @@ fail:
     return st;
 }
 
+/* Tensors of a checkpoint are named SET/PARAMETER, set after set. */
+static void print_sets(const ons_safetensors *f)
+{
+    const char *last = "";
+    size_t length = 0;
+
+    printf("%-14s", "sets");
+    for (int i = 0; i < ons_safetensors_count(f); i++) {
+        const char *name = ons_safetensors_at(f, i)->name;
+
+        if (strncmp(name, last, length) == 0 && length > 0 && name[length] == '/')
+            continue;
+        last = name;
+        length = strcspn(name, "/");
+        printf(" %.*s", (int)length, name);
+    }
+    putchar('\n');
+}
+
+/* What training wrote: its state is a JSON object with step, counters and fingerprint. */
+static void print_checkpoint(const ons_safetensors *f)
+{
+    json_t *state = json_loads(ons_safetensors_metadata(f, "state"), 0, NULL), *value;
+    const char *key;
+
+    printf("%-14s version %s\n", "checkpoint", ons_safetensors_metadata(f, "format_version"));
+    json_object_foreach(state, key, value)
+    {
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+
+        if (json_is_string(value))
+            printf("%-14s %s\n", key, json_string_value(value));
+        else if (text)
+            printf("%-14s %s\n", key, text);
+        free(text);
+    }
+    json_decref(state);
+    print_sets(f);
+}
+
 static onestep_status print_safetensors(const char *path, bool verbose)
 {
     static const char *const keys[] = {"format", "kind", "version", "step", "iteration", "onestep"};
@@ -241,6 +282,8 @@ static onestep_status print_safetensors(const char *path, bool verbose)
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (ons_safetensors_metadata(f, keys[i]))
             printf("%-14s %s\n", keys[i], ons_safetensors_metadata(f, keys[i]));
+    if (ons_safetensors_metadata(f, "format_version") && ons_safetensors_metadata(f, "state"))
+        print_checkpoint(f);
     if (verbose || ons_safetensors_count(f) <= 40)
         print_tensors(f);
     else
@@ -273,6 +316,27 @@ static bool has_suffix(const char *name, const char *suffix)
     return n >= m && strcmp(name + n - m, suffix) == 0;
 }
 
+/* The settings that all shards of a pair store share; nothing where the folder is none. */
+static onestep_status print_index(const char *folder)
+{
+    char *path = ons_path_join(folder, "index.json"), *text = NULL;
+    json_t *index = NULL;
+    onestep_status st = ONESTEP_OK;
+
+    if (!path)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    if (ons_path_exists(path))
+        ONS_TRY(ons_json_load(path, &index));
+    text = index ? json_dumps(index, JSON_COMPACT) : NULL;
+    if (text)
+        printf("%-14s %s\n", "index.json", text);
+fail:
+    free(text);
+    json_decref(index);
+    ons_free(path);
+    return st;
+}
+
 /* A folder of weights that is no pipeline: a checkpoint, a pair store, a part of a model. */
 static onestep_status print_folder(const char *path, bool verbose)
 {
@@ -281,6 +345,7 @@ static onestep_status print_folder(const char *path, bool verbose)
     onestep_status st;
 
     ONS_TRY(ons_list_dir(path, &names, &n));
+    ONS_TRY(print_index(path));
     for (size_t i = 0; i < n; i++) {
         if (!has_suffix(names[i], ".safetensors"))
             continue;
@@ -310,7 +375,8 @@ static onestep_status print_file(const char *path, bool verbose)
     onestep_status st;
 
     ONS_TRY(ons_map_open(path, &map));
-    png = map.size >= sizeof signature && memcmp(map.data, signature, sizeof signature) == 0;
+    png = has_suffix(path, ".png") ||
+          (map.size >= sizeof signature && memcmp(map.data, signature, sizeof signature) == 0);
     ons_map_close(&map);
     return png ? print_picture(path) : print_safetensors(path, verbose);
 fail:

@@ -21,6 +21,8 @@ extern const cli_option cli_common_options[];
 void cli_apply_common(const cli_common *c);
 /* The precision to compute in: what was asked for, or what the CPU does natively. */
 ons_dtype cli_precision(const cli_common *c);
+/* The seed that was asked for, or a random one, short enough to be typed again. */
+uint64_t cli_seed_value(const cli_seed *s);
 /* Prints the message of a failure and turns the status into an exit code. */
 int cli_finish(onestep_status st);
 

@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/system.h"
 
 const cli_option cli_common_options[] = {
@@ -26,6 +27,11 @@ ons_dtype cli_precision(const cli_common *c)
     if (c->type == 0)
         return ons_backend_cpu.native_precision();
     return c->type == 2 ? ONS_BF16 : ONS_F32;
+}
+
+uint64_t cli_seed_value(const cli_seed *s)
+{
+    return s->random ? ons_random_seed() : s->value;
 }
 
 int cli_finish(onestep_status st)

@@ -38,6 +38,8 @@ static void print_man_option(FILE *f, const cli_option *o)
     print_troff(f, word);
     fputs("\\fR\n", f);
     print_troff(f, o->help);
+    if (o->preset || o->min != 0 || o->max != 0)
+        fputc('.', f);
     if (o->preset) {
         fputs(" Default: ", f);
         print_troff(f, o->preset);

@@ -3,6 +3,7 @@
 #define ONS_CLI_GENERATE_H
 
 #include "cli/commands.h"
+#include "cli/prompts.h"
 #include "pipeline/parameters.h"
 
 typedef struct generate_args {
@@ -25,8 +26,9 @@ typedef struct generate_job {
     ons_resolved run;
     ons_dtype precision;
     int width, height;
-    char *text;           /* the file of prompts, lines cut */
-    const char **prompts; /* [n], one per picture */
+    cli_prompts texts, negatives; /* what was typed or read, as UTF-8; at most one negative prompt */
+    const char **prompts;         /* [n], one per picture, of `texts` */
+    const char *negative;         /* NULL: none */
     int n;
     uint64_t seed; /* of picture 0; picture i has seed + i */
     char model_sha256[65];

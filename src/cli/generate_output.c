@@ -9,20 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "cli/output.h"
 #include "pipeline/picture.h"
 #include "pipeline/sheet.h"
 
 enum { MAX_SHEET_TILES = 400 };
 
-static bool ends_in_slash(const char *path)
+/* -o x.png, where several pictures need a folder. */
+static bool names_picture(const char *path)
 {
     const size_t n = strlen(path);
 
-    return n > 0 && path[n - 1] == '/';
+    return n > 4 && strcasecmp(path + n - 4, ".png") == 0 && !ons_path_is_dir(path);
 }
 
 int generate_plan_output(generate_job *j)
@@ -33,7 +34,10 @@ int generate_plan_output(generate_job *j)
         return cli_usage(j->call->command, "--prompts needs a folder: -o DIR");
     j->to_stdout = o && strcmp(o, "-") == 0;
     j->to_folder =
-        o && !j->to_stdout && (j->args->prompts || j->n > 1 || ends_in_slash(o) || ons_path_is_dir(o));
+        o && !j->to_stdout && (j->args->prompts || j->n > 1 || cli_ends_in_slash(o) || ons_path_is_dir(o));
+    if (j->to_folder && names_picture(o))
+        return cli_usage(j->call->command, "-o %s names one picture; %s a folder", o,
+                         j->args->prompts ? "--prompts fills" : "several need");
     if (j->to_stdout && j->n > 1)
         return cli_usage(j->call->command, "-o - takes one picture, %d were asked for", j->n);
     if (j->to_stdout && j->args->json)
@@ -46,31 +50,6 @@ int generate_plan_output(generate_job *j)
     return j->file ? 0 : cli_finish(ons_fail(ONESTEP_NO_MEMORY, "no memory for a file name"));
 }
 
-/* The folder that holds `path`, trailing slashes of it aside; ons_free. */
-static char *parent_of(const char *path)
-{
-    size_t end = strlen(path);
-
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    while (end > 0 && path[end - 1] != '/')
-        end--;
-    if (end == 0)
-        return ons_strdup(".");
-    return ons_format("%.*s", (int)(end > 1 ? end - 1 : 1), path);
-}
-
-static onestep_status check_writable(const char *folder)
-{
-    if (!ons_path_exists(folder))
-        return ons_fail(ONESTEP_NOT_FOUND, "%s: there is no such folder; make it first", folder);
-    if (!ons_path_is_dir(folder))
-        return ons_fail(ONESTEP_IO, "%s: is not a folder", folder);
-    if (access(folder, W_OK | X_OK) != 0)
-        return ons_fail(ONESTEP_IO, "%s: cannot write there: %s", folder, strerror(errno));
-    return ONESTEP_OK;
-}
-
 static bool is_device(const char *path)
 {
     struct stat info;
@@ -81,37 +60,29 @@ static bool is_device(const char *path)
 onestep_status generate_prepare_output(generate_job *j)
 {
     const char *target = j->to_folder ? j->args->output : j->file;
-    char *parent = NULL;
-    onestep_status st = ONESTEP_OK;
+    onestep_status st;
 
     if (!target || is_device(target))
         return ONESTEP_OK;
-    parent = parent_of(target);
-    if (!parent)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a file name");
-    if (!j->to_folder && (ons_path_is_dir(target) || ends_in_slash(target)))
-        st = ons_fail(ONESTEP_IO, "%s: is a folder", target);
-    else if (j->to_folder && ons_path_exists(target))
-        st = check_writable(target);
-    else
-        st = check_writable(parent);
-    if (st == ONESTEP_OK && j->to_folder)
-        st = ons_make_dirs(target);
-    ons_free(parent);
+    if (!j->to_folder)
+        return cli_check_file(target);
+    ONS_TRY(cli_check_folder(target));
+    ONS_TRY(ons_make_dirs(target));
+fail:
     return st;
 }
 
 char *generate_file_name(const generate_job *j, int i)
 {
     if (j->to_folder)
-        return ons_format("%s%s%05d.png", j->args->output, ends_in_slash(j->args->output) ? "" : "/", i);
+        return ons_format("%s%s%05d.png", j->args->output, cli_ends_in_slash(j->args->output) ? "" : "/", i);
     return ons_strdup(j->to_stdout ? "-" : j->file ? j->file : "");
 }
 
 static ons_parameters parameters_of(const generate_job *j, int i)
 {
     ons_parameters p = {.prompt = j->prompts[i],
-                        .negative = j->run.guidance != 1 ? j->args->negative : NULL,
+                        .negative = j->run.guidance != 1 ? j->negative : NULL,
                         .model = j->args->model,
                         .seed = j->seed + (uint64_t)i,
                         .noise = j->args->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX,

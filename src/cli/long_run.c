@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "cli/output.h"
 
 const cli_option cli_long_run_options[] = {
     {0, "recipe", CLI_TEXT, offsetof(cli_long_run, recipe), .unit = "FILE",
@@ -69,6 +70,7 @@ onestep_status cli_load_recipe(const cli_call *call, const cli_long_run *l, cons
     if (!l->data || !l->output)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "--data and --output are both needed; see onestep %s --help",
                         call->command->name);
+    ONS_TRY(cli_check_folder(l->output));
     if (l->recipe)
         ONS_TRY(ons_recipe_load(l->recipe, r));
     if (cli_given(call, "iterations"))

@@ -17,9 +17,9 @@ typedef struct cli_long_run {
 extern const cli_option cli_long_run_options[];
 
 /*
- * Reads the recipe (the built-in defaults when none is given) and applies the flags that the user gave;
- * `section` ("train", "distill") is where --iterations and --batch-size go. --set takes
- * PATH=VALUE[,PATH=VALUE...].
+ * Checks that the output can be written. Reads the recipe (the built-in defaults when none is given) and
+ * applies the flags that the user gave; `section` ("train", "distill") is where --iterations and --batch-size
+ * go. --set takes PATH=VALUE[,PATH=VALUE...].
  */
 onestep_status cli_load_recipe(const cli_call *call, const cli_long_run *l, const char *section,
                                ons_recipe *r) ONESTEP_CHECK;

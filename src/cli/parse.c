@@ -142,9 +142,8 @@ static int check_complete(const cli_call *call)
     for (const cli_group *g = c->groups; g->options; g++)
         for (const cli_option *o = g->options; o->name; o++)
             if (o->required && !cli_given(call, o->name))
-                return cli_usage(c, "%s%c%s--%s %s is missing: %s", o->letter ? "-" : "",
-                                 o->letter ? o->letter : ' ', o->letter ? ", " : "", o->name, cli_value_word(o),
-                                 o->help);
+                return cli_usage(c, "%.*s--%s %s is missing: %s", o->letter ? 4 : 0,
+                                 (char[]){'-', o->letter, ',', ' ', 0}, o->name, cli_value_word(o), o->help);
     if (call->n_operands > c->max_operands)
         return cli_usage(c, "unexpected argument \"%s\"", call->operands[c->max_operands]);
     if (call->n_operands < c->min_operands)

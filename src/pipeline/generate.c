@@ -241,13 +241,18 @@ fail:
     return st;
 }
 
-static void pixels_to_bytes(const float *src, uint8_t *dst, size_t n)
+/* False when there was something else than numbers. */
+static bool pixels_to_bytes(const float *src, uint8_t *dst, size_t n)
 {
+    bool finite = true;
+
     for (size_t i = 0; i < n; i++) {
         const float v = src[i] * 127.5f + 127.5f;
 
+        finite = finite && isfinite(v);
         dst[i] = (uint8_t)(v > 255 ? 255 : v > 0 ? nearbyintf(v) : 0); /* NaN gives 0 */
     }
+    return finite;
 }
 
 onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb)
@@ -269,7 +274,7 @@ onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uin
         goto fail;
     }
     ons_runner_get(r, r->decoder, "pixels", pixels, n_pixels);
-    pixels_to_bytes(pixels, rgb, n_pixels);
+    r->stats.not_numbers = !pixels_to_bytes(pixels, rgb, n_pixels);
     r->stats.flops += ons_plan_flops(r->decoder);
     r->stats.decoder_s += ons_now_s() - start_s;
     st = ONESTEP_OK;

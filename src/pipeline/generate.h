@@ -63,8 +63,16 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
                               uint8_t *rgb) ONESTEP_CHECK;
 /* Decodes latents that came from elsewhere. */
 onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb) ONESTEP_CHECK;
-/* Seconds and network evaluations of the last run: text, unet, decoder. */
-typedef struct ons_run_stats { double text_s, unet_s, decoder_s, total_s; int n_evaluations; double flops; } ons_run_stats;
+/*
+ * Seconds and network evaluations of the last run: text, unet, decoder. not_numbers: a channel of some pixel was NaN or infinite before it
+ * became 8 bits, so that the pictures show nothing.
+ */
+typedef struct ons_run_stats {
+    double text_s, unet_s, decoder_s, total_s;
+    int n_evaluations;
+    double flops;
+    bool not_numbers;
+} ons_run_stats;
 ons_run_stats ons_runner_stats(const ons_runner *r);
 size_t ons_runner_peak_bytes(const ons_runner *r);
 

@@ -78,6 +78,21 @@ static void the_same_seed_gives_the_same_bytes(void **state)
     free_run(&r);
 }
 
+static void without_a_seed_every_run_is_another(void **state)
+{
+    program_run r = {0};
+    unsigned long long seeds[3] = {0};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        run_program(&r, "generate", "-m", student, "-p", "a cat", "-o", in_folder(folder, "r.png"), NULL);
+        expect(&r, 0, "seed: ");
+        assert_int_equal(sscanf(strstr(r.err, "seed: "), "seed: %llu", &seeds[i]), 1);
+    }
+    assert_true(seeds[0] != seeds[1] && seeds[1] != seeds[2] && seeds[0] != seeds[2]);
+    free_run(&r);
+}
+
 static void settings_stand_in_the_picture(void **state)
 {
     program_run r = {0};
@@ -182,6 +197,40 @@ static void a_file_of_prompts_fills_a_folder(void **state)
     free_run(&r);
 }
 
+static void prompts_in_latin_1_are_read_as_such(void **state)
+{
+    program_run r = {0};
+    const char *list = in_folder(folder, "latin.txt"), *dir = in_folder(folder, "latin"),
+               *report = in_folder(folder, "latin-report");
+    json_t *o;
+    size_t size;
+    char *page;
+
+    (void)state;
+    write_text(list, "caf\xe9\nna\xc3\xafve\n");
+    run_program(&r, "generate", "-m", student, "--prompts", list, "-o", dir, NULL);
+    expect(&r, 0, "not UTF-8, read as Latin-1: \"caf\xc3\xa9\"");
+    assert_null(strstr(r.err, "na"));
+    run_program(&r, "info", in_folder(dir, "00000.png"), NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "\"prompt\":\"caf\xc3\xa9\""));
+    run_program(&r, "compare", "--teacher", teacher, "--student", student, "--prompts", list, "-o", report,
+                NULL);
+    expect(&r, 0, "read as Latin-1");
+    o = json_load_file(in_folder(report, "compare.json"), 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(o, "prompts")), 2);
+    json_decref(o);
+    page = read_file(in_folder(report, "index.html"), &size);
+    assert_non_null(strstr(page, "<figcaption>caf\xc3\xa9<"));
+    assert_non_null(strstr(page, "<td>energy ("));
+    free(page);
+    run_program(&r, "generate", "-m", student, "-p", "caf\xe9", "-o", in_folder(folder, "latin.png"), NULL);
+    expect(&r, 0, "the prompt: not UTF-8, read as Latin-1");
+    run_program(&r, "generate", "-m", student, "--prompts", in_folder(folder, "latin.png"), "-o", dir, NULL);
+    expect(&r, 1, "latin.png: not a text file");
+    free_run(&r);
+}
+
 static void standard_output_takes_the_picture(void **state)
 {
     program_run r = {0};
@@ -198,6 +247,27 @@ static void standard_output_takes_the_picture(void **state)
     assert_int_equal(r.out_size, size);
     assert_memory_equal(r.out, file, size);
     free(file);
+    free_run(&r);
+}
+
+/* The last tensor's last number becomes NaN. */
+static void weights_that_are_not_numbers_give_no_picture(void **state)
+{
+    static const unsigned char nan_f32[] = {0, 0, 0xc0, 0x7f};
+    program_run r = {0};
+    const char *broken = in_folder(folder, "broken"), *out = in_folder(folder, "nan.png");
+    FILE *f;
+
+    (void)state;
+    make_tiny_model(broken, true);
+    f = fopen(in_folder(broken, "unet/diffusion_pytorch_model.safetensors"), "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -4, SEEK_END), 0);
+    assert_int_equal(fwrite(nan_f32, 1, 4, f), 4);
+    fclose(f);
+    run_program(&r, "generate", "-m", broken, "-p", "a", "-o", out, NULL);
+    expect(&r, 1, "not numbers");
+    assert_int_not_equal(access(out, F_OK), 0);
     free_run(&r);
 }
 
@@ -245,6 +315,8 @@ static void outputs_that_cannot_be_written_fail_cleanly(void **state)
     expect(&r, 1, "/dev/full");
     run_program(&r, "generate", "-m", student, "-p", "a", "-o", "/proc/x.png", NULL);
     expect(&r, 1, "/proc");
+    run_program(&r, "generate", "-m", student, "-p", "a", "-b", "2", "-o", in_folder(folder, "x.png"), NULL);
+    expect(&r, 2, "x.png names one picture; several need a folder");
     mkdir(locked, 0500);
     run_program(&r, "generate", "-m", student, "-p", "a", "-o", in_folder(locked, "x.png"), NULL);
     if (geteuid() != 0) /* root writes anywhere */
@@ -296,6 +368,53 @@ static void info_describes_models_and_tokens(void **state)
     free_run(&r);
 }
 
+static void put_bytes(FILE *f, const char *header, size_t n_data)
+{
+    const size_t length = strlen(header);
+
+    for (int i = 0; i < 8; i++)
+        fputc((int)(length >> (8 * i) & 255), f);
+    fputs(header, f);
+    while (n_data--)
+        fputc(0, f);
+}
+
+static void info_describes_checkpoints_and_pairs(void **state)
+{
+    program_run r = {0};
+    FILE *f = fopen(in_folder(folder, "step.safetensors"), "wb");
+    const char *pairs = in_folder(folder, "shards");
+
+    (void)state;
+    assert_non_null(f);
+    put_bytes(f,
+              "{\"__metadata__\":{\"format_version\":\"1\",\"state\":\"{\\\"step\\\":70,\\\"fingerprint\\\":"
+              "\\\"cpu\\\"}\"},"
+              "\"unet/a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+              "\"unet/b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]},"
+              "\"unet.ema/a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
+              12);
+    fclose(f);
+    run_program(&r, "info", in_folder(folder, "step.safetensors"), NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "checkpoint     version 1\nstep           70\nfingerprint    cpu\n"));
+    assert_non_null(strstr(r.out, "sets           unet unet.ema\n"));
+    mkdir(pairs, 0700);
+    write_text(in_folder(pairs, "index.json"), "{\"steps\": 10}");
+    f = fopen(in_folder(pairs, "pairs-000000.safetensors"), "wb");
+    assert_non_null(f);
+    put_bytes(f, "{\"latents\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]}}", 8);
+    fclose(f);
+    run_program(&r, "info", pairs, NULL);
+    expect(&r, 0, NULL);
+    assert_non_null(strstr(r.out, "{\"steps\":10}"));
+    assert_non_null(strstr(r.out, "pairs-000000.safetensors"));
+    write_text(in_folder(folder, "fake.png"), "this is not a picture");
+    run_program(&r, "info", in_folder(folder, "fake.png"), NULL);
+    expect(&r, 1, "fake.png: not a PNG");
+    free_run(&r);
+}
+
 static void show_draws_in_the_terminal(void **state)
 {
     program_run r = {0};
@@ -312,17 +431,21 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_seed_gives_the_same_bytes),
+        cmocka_unit_test(without_a_seed_every_run_is_another),
         cmocka_unit_test(settings_stand_in_the_picture),
         cmocka_unit_test(a_student_takes_one_step_at_its_timestep),
         cmocka_unit_test(settings_without_effect_are_pointed_out),
         cmocka_unit_test(guidance_and_negative_prompt_matter),
         cmocka_unit_test(a_file_of_prompts_fills_a_folder),
+        cmocka_unit_test(prompts_in_latin_1_are_read_as_such),
         cmocka_unit_test(standard_output_takes_the_picture),
+        cmocka_unit_test(weights_that_are_not_numbers_give_no_picture),
         cmocka_unit_test(sizes_that_cannot_be_made_are_named),
         cmocka_unit_test(a_long_prompt_is_cut_and_the_rest_shown),
         cmocka_unit_test(outputs_that_cannot_be_written_fail_cleanly),
         cmocka_unit_test(torch_noise_is_another_picture),
         cmocka_unit_test(info_describes_models_and_tokens),
+        cmocka_unit_test(info_describes_checkpoints_and_pairs),
         cmocka_unit_test(show_draws_in_the_terminal),
     };
     return cmocka_run_group_tests(tests, make_models, remove_models);

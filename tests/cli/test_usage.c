@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "program.h"
 
@@ -75,6 +76,35 @@ static void missing_files_are_failures(void **state)
     free_run(&r);
 }
 
+/* Found out before anything is read or computed, and nothing is made on the way. */
+static void missing_output_folders_are_failures(void **state)
+{
+    program_run r = {0};
+    char *folder = make_folder();
+    const char *out = in_folder(folder, "none/out"), *list = in_folder(folder, "list.txt");
+    FILE *f = fopen(list, "w");
+
+    (void)state;
+    assert_non_null(f);
+    fputs("a cat\n", f);
+    fclose(f);
+    run_program(&r, "train", "--data", "x", "-o", out, NULL);
+    expect(&r, 1, "none: there is no such folder");
+    run_program(&r, "pairs", "-m", "x", "--data", "x", "-o", out, NULL);
+    expect(&r, 1, "none: there is no such folder");
+    run_program(&r, "distill", "-m", "x", "--data", "x", "-o", out, NULL);
+    expect(&r, 1, "none: there is no such folder");
+    run_program(&r, "compare", "--teacher", "x", "--student", "x", "--prompts", list, "-o", out, NULL);
+    expect(&r, 1, "none: there is no such folder");
+    run_program(&r, "dataset", "emoji", "-o", out, NULL);
+    expect(&r, 1, "none: there is no such folder");
+    run_program(&r, "train", "--data", "x", "-o", list, NULL);
+    expect(&r, 1, "list.txt: is not a folder");
+    assert_int_not_equal(access(in_folder(folder, "none"), F_OK), 0);
+    free_run(&r);
+    remove_folder(folder);
+}
+
 /* The commands are those that the overview lists. */
 static void every_command_has_help(void **state)
 {
@@ -109,9 +139,8 @@ static void every_command_has_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_to_do_is_a_usage_error),
-        cmocka_unit_test(commands_and_options_are_checked),
-        cmocka_unit_test(missing_files_are_failures),
+        cmocka_unit_test(nothing_to_do_is_a_usage_error), cmocka_unit_test(commands_and_options_are_checked),
+        cmocka_unit_test(missing_files_are_failures),     cmocka_unit_test(missing_output_folders_are_failures),
         cmocka_unit_test(every_command_has_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
