@@ -155,7 +155,7 @@ static void compare_writes_its_report(void **state)
     char *html;
 
     (void)state;
-    snprintf(out, sizeof out, "%s/new/compared", folder);
+    snprintf(out, sizeof out, "%s/compared", folder);
     run_program(&r, "compare", "--teacher", teacher, "--student", student, "--prompts", prompts, "-o", out,
                 "--watts", "50", "--data", data, "--features", features, "--n", "8", NULL);
     expect(&r, 0, "");
