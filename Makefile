@@ -5,7 +5,7 @@ DESTDIR ?=
 JOBS ?=
 NINJA = ninja -C $(BUILD) $(if $(JOBS),-j$(JOBS))
 
-.PHONY: all deps demo check check-long sanitize install clean format
+.PHONY: all deps demo check check-long sanitize build-asan install clean format
 
 all: $(BUILD)/build.ninja
 	@$(NINJA)
@@ -20,9 +20,11 @@ demo: deps
 	@$(MAKE) --no-print-directory all
 	@sh scripts/demo.sh $(BUILD)
 
+# All tests; the kernels once more as on a machine with AVX2 alone; and what reads files and memory under sanitizers.
 check: deps
 	@$(MAKE) --no-print-directory all
-	@sh scripts/check.sh $(BUILD) --no-suite long
+	@$(MAKE) --no-print-directory build-asan
+	@sh scripts/check_all.sh $(BUILD) build-asan
 
 # Everything in check, the long tests, and the fuzz targets for a minute each (build-fuzz/).
 check-long: deps
@@ -32,10 +34,13 @@ check-long: deps
 
 # Address and undefined behaviour sanitizers in a folder of their own: make sanitize, then build-asan/onestep.
 sanitize: deps
-	@test -f build-asan/build.ninja || meson setup build-asan --buildtype=debugoptimized \
+	@$(MAKE) --no-print-directory build-asan
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sh scripts/check.sh build-asan --no-suite long --timeout-multiplier 5
+
+build-asan:
+	@test -f build-asan/build.ninja || meson setup build-asan --buildtype=debugoptimized -Ddefault_library=static \
 	    -Db_sanitize=address,undefined -Db_lundef=false -Db_ndebug=false
 	@ninja -C build-asan $(if $(JOBS),-j$(JOBS))
-	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sh scripts/check.sh build-asan --no-suite long --timeout-multiplier 5
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && $(NINJA)

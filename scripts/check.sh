@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the tests of a build folder and closes with one line over all test cases: "N passed, N failed, N skipped".
-# A cmocka program counts by its cases, any other test as one. Usage: check.sh BUILD [arguments of meson test]
+# A cmocka program counts by its cases, any other test as one. CHECK_COUNTS names a file
+# that gets the three numbers. Usage: check.sh BUILD [arguments of meson test]
 set -eu
 
 build=$1
@@ -19,6 +20,7 @@ meson test -C "$build" --print-errorlogs "$@" || code=$?
 python3=$(command -v python3) # Meson itself runs on it
 "$python3" - "$log" "$code" <<'PYTHON'
 import json
+import os
 import re
 import sys
 
@@ -49,5 +51,8 @@ for line in open(sys.argv[1], encoding="utf-8"):
     if n_skipped and not cases:
         print(f"skipped: {test['name']}")
 print(f"{passed} passed, {failed} failed, {skipped} skipped")
+if os.environ.get("CHECK_COUNTS"):
+    with open(os.environ["CHECK_COUNTS"], "a", encoding="utf-8") as counts:
+        print(passed, failed, skipped, file=counts)
 sys.exit(1 if failed or int(sys.argv[2]) else 0)
 PYTHON
