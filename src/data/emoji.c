@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system.h"
 #include "data/emoji_parts.h"
 
 enum { MIN_AMBIGUOUS = 8 };
@@ -87,6 +88,11 @@ static onestep_status draw_all(ons_emoji_list *list, const char *folder, int siz
     ons_progress_begin(&progress, "emoji", "picture", 0, (long)list->n);
     for (size_t i = 0; i < list->n; i++) {
         bool drawn;
+        if (ons_interrupted()) {
+            ons_progress_end(&progress);
+            st = ons_fail(ONESTEP_INTERRUPTED, "stopped after %zu pictures", i);
+            goto fail;
+        }
         ONS_TRY(draw_one(font, &list->at[i], folder, size, rgb, &drawn));
         if (drawn)
             list->at[kept++] = list->at[i];

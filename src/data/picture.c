@@ -1,4 +1,5 @@
-/* Pictures of a data set: decoded and fitted by the io layer; the emoji set's are written without a sync each. */
+/* Pictures of a data set: decoded and fitted by the io layer; the emoji set's are written without a sync each.
+ */
 #include "data/picture.h"
 
 #include <errno.h>
@@ -37,8 +38,8 @@ onestep_status ons_picture_save(const char *path, const uint8_t *rgb, int size)
                        .width = (png_uint_32)size,
                        .height = (png_uint_32)size,
                        .format = PNG_FORMAT_RGB};
+    errno = 0;
     if (png_image_write_to_file(&image, path, 0, rgb, 0, NULL))
         return ONESTEP_OK;
-    return ons_fail(ONESTEP_IO, "%s: %s%s%s", path, image.message, errno ? ": " : "",
-                    errno ? strerror(errno) : "");
+    return ons_fail(ONESTEP_IO, "%s: cannot be written: %s", path, errno ? strerror(errno) : image.message);
 }

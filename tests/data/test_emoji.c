@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/system.h"
 #include "data/dataset.h"
 
 static const char *find_tone(const char *name)
@@ -86,6 +87,10 @@ static void test_emoji_set(void **state)
     size_t n;
     (void)state;
     assert_non_null(mkdtemp(folder));
+    ons_request_interrupt(); /* Ctrl-C */
+    const onestep_status stopped = ons_emoji_write(folder, 32);
+    ons_clear_interrupt();
+    assert_true(stopped == ONESTEP_INTERRUPTED || stopped == ONESTEP_NOT_FOUND);
     const onestep_status st = ons_emoji_write(folder, 32);
     if (st == ONESTEP_NOT_FOUND) {
         rmdir(folder);
