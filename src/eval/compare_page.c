@@ -85,7 +85,9 @@ static void put_figure(FILE *f, double value, const char *unit)
 
 static void put_row(FILE *f, const char *label, double teacher, double student, const char *unit)
 {
-    fprintf(f, "<tr><td>%s</td>", label);
+    fputs("<tr><td>", f);
+    put_escaped(f, label);
+    fputs("</td>", f);
     put_figure(f, teacher, unit);
     put_figure(f, student, unit);
     if (teacher > 0 && student > 0 && isfinite(teacher / student))
@@ -97,7 +99,9 @@ static void put_row(FILE *f, const char *label, double teacher, double student, 
 static void put_cost_table(FILE *f, const ons_compare *c)
 {
     const ons_compare_side *t = &c->teacher, *s = &c->student;
+    char energy[sizeof t->energy_source + 16];
 
+    snprintf(energy, sizeof energy, "energy (%s)", t->energy_source);
     fputs("<h2>What a picture costs</h2>\n<table><tr><th></th><th>teacher</th><th>student</th><th>student / "
           "teacher</th></tr>\n",
           f);
@@ -105,9 +109,9 @@ static void put_cost_table(FILE *f, const ons_compare *c)
     put_row(f, "network evaluations", t->n_evaluations, s->n_evaluations, "");
     put_row(f, "work", t->gflop, s->gflop, " GFLOP");
     put_row(f, "time, median", t->median_ms, s->median_ms, " ms");
-    put_row(f, "time, 10 % / fastest", t->low_ms, s->low_ms, " ms");
-    put_row(f, "time, 90 % / slowest", t->high_ms, s->high_ms, " ms");
-    put_row(f, "energy", t->joules, s->joules, " J");
+    put_row(f, "time, fastest tenth", t->low_ms, s->low_ms, " ms");
+    put_row(f, "time, slowest tenth", t->high_ms, s->high_ms, " ms");
+    put_row(f, energy, t->joules, s->joules, " J");
     fputs("</table>\n<p class=\"note\">Energy source: ", f);
     put_escaped(f, t->energy_source);
     if (c->advice[0]) {
@@ -195,8 +199,9 @@ static onestep_status put_page(FILE *f, const ons_compare *c)
             "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>onestep: teacher and "
             "student</title><style>%s</style></head><body>\n",
             style);
-    fprintf(f, "<h1>%d network evaluations against %d: %.3g times as fast</h1>\n<p>Teacher: ",
-            c->student.n_evaluations, c->teacher.n_evaluations, c->teacher.median_ms / c->student.median_ms);
+    fprintf(f, "<h1>%d network evaluation%s against %d: %.3g times as fast</h1>\n<p>Teacher: ",
+            c->student.n_evaluations, c->student.n_evaluations == 1 ? "" : "s", c->teacher.n_evaluations,
+            c->teacher.median_ms / c->student.median_ms);
     put_escaped(f, c->teacher.path);
     fputs("<br>Student: ", f);
     put_escaped(f, c->student.path);

@@ -213,6 +213,8 @@ static void prompts_in_latin_1_are_read_as_such(void **state)
     const char *list = in_folder(folder, "latin.txt"), *dir = in_folder(folder, "latin"),
                *report = in_folder(folder, "latin-report");
     json_t *o;
+    size_t size;
+    char *page;
 
     (void)state;
     write_text(list, "caf\xe9\nna\xc3\xafve\n");
@@ -228,6 +230,10 @@ static void prompts_in_latin_1_are_read_as_such(void **state)
     o = json_load_file(in_folder(report, "compare.json"), 0, NULL);
     assert_int_equal(json_array_size(json_object_get(o, "prompts")), 2);
     json_decref(o);
+    page = read_file(in_folder(report, "index.html"), &size);
+    assert_non_null(strstr(page, "<figcaption>caf\xc3\xa9<"));
+    assert_non_null(strstr(page, "<td>energy ("));
+    free(page);
     run_program(&r, "generate", "-m", student, "-p", "caf\xe9", "-o", in_folder(folder, "latin.png"), NULL);
     expect(&r, 0, "the prompt: not UTF-8, read as Latin-1");
     run_program(&r, "generate", "-m", student, "--prompts", in_folder(folder, "latin.png"), "-o", dir, NULL);
