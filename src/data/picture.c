@@ -2,6 +2,7 @@
  */
 #include "data/picture.h"
 
+#include <errno.h>
 #include <png.h>
 #include <string.h>
 
@@ -37,7 +38,8 @@ onestep_status ons_picture_save(const char *path, const uint8_t *rgb, int size)
                        .width = (png_uint_32)size,
                        .height = (png_uint_32)size,
                        .format = PNG_FORMAT_RGB};
+    errno = 0;
     if (png_image_write_to_file(&image, path, 0, rgb, 0, NULL))
         return ONESTEP_OK;
-    return ons_fail(ONESTEP_IO, "%s: cannot be written: %s", path, image.message); /* errno's text, or PNG's */
+    return ons_fail(ONESTEP_IO, "%s: cannot be written: %s", path, errno ? strerror(errno) : image.message);
 }
