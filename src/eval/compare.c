@@ -76,7 +76,7 @@ static onestep_status take_turn(ons_drawer *d, ons_compare_side *s, const ons_co
                             turn < o->n_prompts ? s->rgb + (size_t)turn * picture : spare));
     stats = ons_runner_stats(d->runner);
     s->ms[turn] = 1e3 * stats.total_s;
-    s->n_evaluations = stats.n_evaluations * (s->run.guidance == 1 ? 1 : 2); /* guidance evaluates twice */
+    s->n_evaluations = stats.n_evaluations;
     s->gflop = stats.flops / 1e9;
 fail:
     return st;

@@ -191,7 +191,7 @@ static onestep_status prepare_torch_noise(noise_source *source, int n_steps)
     return source->scratch ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for torch's noise");
 }
 
-static onestep_status evaluate(ons_runner *r, ons_plan *unet, int t, size_t n_values)
+static onestep_status evaluate(ons_runner *r, ons_plan *unet, bool guided, int t, size_t n_values)
 {
     const float time = (float)t;
     onestep_status st;
@@ -201,7 +201,7 @@ static onestep_status evaluate(ons_runner *r, ons_plan *unet, int t, size_t n_va
         ons_runner_put(r, unet, "t", (size_t)i, &time, 1);
     ONS_TRY(ons_plan_run(unet));
     ons_runner_get(r, unet, "eps", r->output, n_values);
-    r->stats.n_evaluations++;
+    r->stats.n_evaluations += guided ? 2 : 1;
     r->stats.flops += ons_plan_flops(unet);
     return ONESTEP_OK;
 fail:
@@ -224,7 +224,7 @@ static onestep_status sample(ons_runner *r, const ons_run_settings *s, const ons
                                seeds ? draw_fresh_noise : NULL, &source, &sampler));
     ons_sampler_begin(sampler, noise);
     while (ons_sampler_next(sampler, &t, r->input)) {
-        ONS_TRY(evaluate(r, unet, t, n_values));
+        ONS_TRY(evaluate(r, unet, set->guidance != 1, t, n_values));
         ons_sampler_step(sampler, r->output);
         step++;
         if (s->progress && !s->progress(s->user, step, set->steps)) {

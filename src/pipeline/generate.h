@@ -64,7 +64,7 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
 /* Decodes latents that came from elsewhere. */
 onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb) ONESTEP_CHECK;
 /*
- * Seconds and network evaluations of the last run: text, unet, decoder. not_numbers: a channel of some pixel was NaN or infinite before it
+ * Seconds and network evaluations (two a step with guidance) of the last run: text, unet, decoder. not_numbers: a channel of some pixel was NaN or infinite before it
  * became 8 bits, so that the pictures show nothing.
  */
 typedef struct ons_run_stats {
