@@ -101,7 +101,6 @@ static float loss_weight(const ons_teacher_step *s, int t)
 {
     double a = ons_schedule_a(&s->m->schedule, t), sigma = ons_schedule_s(&s->m->schedule, t);
     double snr = a * a / (sigma * sigma), gamma = s->r->train.min_snr;
-
     double boost = fmin(fmax(1 / sqrt(snr), 1), s->r->train.low_snr_boost);
 
     return (float)(gamma > 0 ? boost * fmin(snr, gamma) / snr : boost);
