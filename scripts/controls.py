@@ -2,7 +2,7 @@
 """The controls of a distillation: what the figures of a DMD student mean.
 
 Distils one teacher in three ways (the whole method, pair regression alone, distribution matching alone) from several
-seeds each, with the same number of steps, and measures all students and the teacher at 50, 4 and 1 steps by `onestep
+seeds each, with the same number of steps and of generated latents per step, and measures all students and the teacher at 50, 4 and 1 steps by `onestep
 eval`. What is there already is not made again, so that an interrupted run goes on. Prints a table in Markdown: means
 over the seeds, the spread (highest minus lowest) behind them, and ratios to the teacher.
 
@@ -27,6 +27,15 @@ FIGURES = ("exact", "top1", "frechet", "patch_frechet", "diversity", "precision"
 def run(command, stdout=None):
     print("+", " ".join(command), file=sys.stderr, flush=True)
     return subprocess.run(command, stdout=stdout, check=True)
+
+
+def settings_of(a, name):
+    """The one term that is left gets the other's share of the batch."""
+    with open(a.recipe, encoding="utf-8") as f:
+        d = json.load(f)["distill"]
+    both = str(d.get("batch_size", 32) + d.get("pair_batch_size", 32))
+    share = {"regression alone": "distill.pair_batch_size", "matching alone": "distill.batch_size"}.get(name)
+    return METHODS[name] | ({share: both} if share else {})
 
 
 def distil(a, name, settings, seed):
@@ -99,7 +108,7 @@ def main():
              [evaluate(a, a.teacher, f"teacher {s}", ("--steps", str(s)))]) for s in TEACHER_STEPS]
     for name in a.methods.split(","):
         rows.append((f"{name}, 1 step",
-                     [evaluate(a, distil(a, name, METHODS[name], seed), f"{name} {seed}")
+                     [evaluate(a, distil(a, name, settings_of(a, name), seed), f"{name} {seed}")
                       for seed in range(1, a.seeds + 1)]))
     print_table(rows, rows[0][1][0])
 
