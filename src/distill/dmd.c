@@ -2,16 +2,16 @@
  * Distribution Matching Distillation (Yin et al., CVPR 2024).
  *
  * Three UNets of one architecture: the generator G (trained, conditioned on one timestep), the real score (the
- * frozen teacher) and the fake score (trained all the time to denoise what G makes). Per iteration: x = G(z),
- * x_ref = G(z_ref)                              one evaluation over both dL/dx     = weight_dm (mu_fake -
- * mu_real)(x_t) / mean|x - mu_real|      eq. 9b of our notes dL/dx_ref = weight_reg d distance(x_ref, y_ref)
- * perceptual, latent and pixel distances to the teacher's result fake score: one (or more) denoising steps on
- * stop_gradient(x) While the first warmup_iterations run, only the regression moves G, and the fake score
- * already learns G's outputs: used untrained, its difference to the teacher would undo what the regression
- * reached.
+ * frozen teacher) and the fake score (trained all the time to denoise what G makes). One evaluation of G serves
+ * both terms, matching on fresh noise and regression on the teacher's pairs; then the fake score takes its
+ * steps on the same latents. The formulas stand in docs/distillation.md and at the functions below.
  *
- * Two plans do it: one for the generator with its losses, one for the fake score. Both draw noise on the host
- * into their inputs, as pure functions of (seed, step), so that a resumed run repeats the bits.
+ * While the first warmup_iterations run, only the regression moves G, and the fake score already learns G's
+ * outputs: used untrained, its difference to the teacher would undo what the regression reached.
+ *
+ * Plans: the generator with its losses (one with both terms, one for the warm-up), and the fake score. All
+ * draw noise on the host into their inputs, as pure functions of (seed, step), so that a resumed run repeats
+ * the bits.
  */
 #include <jansson.h>
 #include <math.h>
