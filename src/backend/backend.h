@@ -22,6 +22,7 @@ struct ons_prep {
     const ons_node *node;
     int n_threads;
     size_t scratch_bytes;
+    unsigned packed_in;   /* bits: operands that run takes from a packed copy of their weight and not from args->in; set by prepare */
     bool in_place;        /* out[0] may be the buffer of in[0] (same size); set by prepare */
     void *state;          /* the kernel's own, released by destroy */
     ons_params *const *params; /* [n_params] weight sets by slot, for packing; a set may be NULL while only measuring */

@@ -21,6 +21,7 @@ typedef struct ons_buffer {
     bool pinned;     /* may not be written in place (leaf, output under a name) */
     bool leaf;       /* input, parameter or constant */
     bool hoisted;    /* computed by a hoisted step */
+    bool plain;      /* of a parameter: some step reads it as it stands, and not only a packed copy */
     void *ptr;
     void *copy; /* f64 shadow of a parameter or constant; owned */
 } ons_buffer;

@@ -29,7 +29,7 @@ static onestep_status locate_leaf(ons_plan *p, const ons_node *n)
         if (real)
             return shadow(p, b, n->attrs.constant, count);
         b->ptr = (void *)n->attrs.constant;
-    } else if (p->options.params[n->attrs.param.slot]) {
+    } else if (b->plain && p->options.params[n->attrs.param.slot]) {
         float *data = ons_params_data(p->options.params[n->attrs.param.slot], n->attrs.param.index);
 
         if (real)
@@ -39,8 +39,24 @@ static onestep_status locate_leaf(ons_plan *p, const ons_node *n)
     return ONESTEP_OK;
 }
 
+/* Parameters that are only read packed stay out of memory in their plain form, unless a debug switch looks at operands. */
+static void find_plain(ons_plan *p)
+{
+    const bool all = p->compare || p->backend->real != ONS_F32;
+
+    for (int i = 0; i < p->n_values; i++)
+        p->buffers[i].plain = all;
+    for (int i = 0; i < p->n_steps; i++)
+        for (int k = 0; k < p->steps[i].node->n_in; k++)
+            if (!(p->steps[i].prep.packed_in >> k & 1))
+                ons_plan_buffer(p, p->steps[i].node->in[k])->plain = true;
+    for (int i = 0; i < ons_graph_n_outputs(p->graph); i++)
+        ons_plan_buffer(p, ons_graph_output_at(p->graph, i)->value)->plain = true;
+}
+
 static onestep_status locate_leaves(ons_plan *p)
 {
+    find_plain(p);
     for (int i = 0; i < ons_graph_n_nodes(p->graph); i++) {
         const ons_node *n = ons_graph_node(p->graph, i);
         onestep_status st;

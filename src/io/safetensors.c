@@ -19,6 +19,7 @@ enum { MAX_HEADER = 100 << 20 };
 
 struct ons_safetensors {
     char *path;
+    int n_owners;
     ons_map *maps;
     json_t **headers; /* own the names */
     int n_maps;
@@ -251,6 +252,7 @@ static onestep_status create(const char *path, int n_files, ons_safetensors **ou
 
     *out = f;
     if (f) {
+        f->n_owners = 1;
         f->path = ons_strdup(path);
         f->maps = ons_calloc((size_t)n_files, sizeof *f->maps);
         f->headers = ons_calloc((size_t)n_files, sizeof *f->headers);
@@ -368,6 +370,9 @@ void ons_safetensors_close(ons_safetensors **out)
 
     if (!f)
         return;
+    *out = NULL;
+    if (--f->n_owners > 0)
+        return;
     for (int i = 0; i < f->n_maps; i++) {
         json_decref(f->headers[i]);
         ons_map_close(&f->maps[i]);
@@ -378,7 +383,23 @@ void ons_safetensors_close(ons_safetensors **out)
     ons_free(f->by_name);
     ons_free(f->path);
     ons_free(f);
-    *out = NULL;
+}
+
+ons_safetensors *ons_safetensors_share(ons_safetensors *f)
+{
+    f->n_owners++;
+    return f;
+}
+
+void ons_safetensors_forget(const ons_safetensors *f, const ons_file_tensor *t)
+{
+    for (int i = 0; i < f->n_maps; i++) {
+        const ons_map *map = &f->maps[i];
+        const uintptr_t start = (uintptr_t)map->data, at = (uintptr_t)t->data;
+
+        if (map->size && at >= start && at < start + map->size)
+            ons_map_forget(map, at - start, t->size);
+    }
 }
 
 const char *ons_safetensors_path(const ons_safetensors *f)

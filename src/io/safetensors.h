@@ -25,6 +25,10 @@ onestep_status ons_safetensors_open(const char *path, ons_safetensors **out) ONE
 /* FOLDER/BASE.safetensors, FOLDER/BASE.fp16.safetensors, or the shards of FOLDER/BASE[.fp16].safetensors.index.json as one set. */
 onestep_status ons_safetensors_open_part(const char *folder, const char *base, ons_safetensors **out) ONESTEP_CHECK;
 void ons_safetensors_close(ons_safetensors **f);
+/* One more owner of an open file: each ends with close. Not for several threads at a time. */
+ons_safetensors *ons_safetensors_share(ons_safetensors *f);
+/* The pages of a tensor will not be read again soon: the system may have them back. */
+void ons_safetensors_forget(const ons_safetensors *f, const ons_file_tensor *t);
 
 const char *ons_safetensors_path(const ons_safetensors *f);
 int ons_safetensors_count(const ons_safetensors *f);

@@ -69,13 +69,6 @@ ons_value *ons_vae_decode_build(const ons_nn *nn, const ons_vae_config *c, ons_v
 /* ids i32 [N, T] -> last hidden state after the final layer norm [N, T, hidden_size] */
 ons_value *ons_clip_text_build(const ons_nn *nn, const ons_clip_config *c, ons_value *ids);
 
-/*
- * Other spellings of parameter names in files, for ons_params_load_aliased: text encoders without "text_model.",
- * autoencoders whose attention still says query, key, value, proj_attn. False: there is none.
- */
-bool ons_clip_alias(const char *name, char *alias, size_t size_bytes);
-bool ons_vae_alias(const char *name, char *alias, size_t size_bytes);
-
 /* Declares all parameters of a model in `params` (through a throw-away graph) and allocates the set. */
 onestep_status ons_unet_declare(const ons_unet_config *c, ons_params *params) ONESTEP_CHECK;
 onestep_status ons_vae_declare(const ons_vae_config *c, ons_params *params) ONESTEP_CHECK;

@@ -1,6 +1,7 @@
 /*
- * A pipeline folder in the diffusers layout: model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/, plus onestep.json.
- * The weights are loaded to f32 sets; plans are made by who runs them.
+ * A model: a pipeline folder in the diffusers layout (model_index.json, unet/, vae/, text_encoder/, tokenizer/, scheduler/, plus
+ * onestep.json), or a Stable Diffusion checkpoint in one safetensors file; parts of it may be replaced and LoRAs merged. Weights stay in
+ * their files until they are needed; plans are made by who runs them.
  */
 #ifndef ONS_PIPELINE_FOLDER_H
 #define ONS_PIPELINE_FOLDER_H
@@ -30,10 +31,22 @@ typedef struct ons_model {
     ons_params *unet, *vae, *clip; /* owned */
     ons_tokenizer *tokenizer;      /* owned */
     ons_schedule schedule;
+    bool prediction_stated; /* by the scheduler's config or by the caller; false: assumed from the kind of model */
     ons_card card;
 } ons_model;
 
-onestep_status ons_model_open(const char *folder, ons_model **out) ONESTEP_CHECK;
+/* What a model is put together from; NULL: the model's own. */
+typedef struct ons_model_sources {
+    const char *model;     /* pipeline folder or single file */
+    const char *unet;      /* folder with weights (and config.json), a pipeline folder, or a file of weights */
+    const char *vae;       /* the same for the autoencoder */
+    const char *tokenizer; /* folder; for single files, which have none inside */
+    const ons_prediction *prediction; /* what the network predicts, where the files do not tell or tell wrongly */
+} ons_model_sources;
+
+/* UNSUPPORTED says what a file is that is not a model; NOT_FOUND and BAD_FILE name the part or the tensor. */
+onestep_status ons_model_assemble(const ons_model_sources *s, ons_model **out) ONESTEP_CHECK;
+onestep_status ons_model_open(const char *path, ons_model **out) ONESTEP_CHECK; /* all of it the model's own */
 void ons_model_close(ons_model **m);
 /*
  * Writes the whole folder (each file atomically, model_index.json last) with weights as `dtype` (F32, F16, BF16). A student's scheduler becomes LCMScheduler.

@@ -26,7 +26,7 @@ static onestep_status make_part(const char *folder, const char *part)
         return status;                                                                                         \
     } while (0)
 
-static onestep_status save_weights(const ons_params *p, const char *folder, const char *name, ons_dtype dtype)
+static onestep_status save_weights(ons_params *p, const char *folder, const char *name, ons_dtype dtype)
 {
     WITH_PATH(ons_params_save(p, path, dtype));
 }

@@ -179,6 +179,11 @@ int ons_tokenizer_end_id(const ons_tokenizer *t)
     return t->end_id;
 }
 
+void ons_tokenizer_set_pad_id(ons_tokenizer *t, int id)
+{
+    t->pad_id = id;
+}
+
 int ons_tokenizer_pad_id(const ons_tokenizer *t)
 {
     return t->pad_id;

@@ -26,6 +26,7 @@ int ons_tokenizer_context(const ons_tokenizer *t);
 int ons_tokenizer_start_id(const ons_tokenizer *t);
 int ons_tokenizer_end_id(const ons_tokenizer *t);
 int ons_tokenizer_pad_id(const ons_tokenizer *t);
+void ons_tokenizer_set_pad_id(ons_tokenizer *t, int id); /* an id of the vocabulary */
 const char *ons_tokenizer_token(const ons_tokenizer *t, int id); /* "cat</w>"; NULL out of range */
 
 /*

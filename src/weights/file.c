@@ -17,17 +17,17 @@ static int file_dims(const ons_param *p, int64_t dims[ONS_MAX_DIMS])
     return p->shape.n;
 }
 
-/* Equal up to trailing dimensions of 1. */
-static bool same_dims(const ons_file_tensor *t, const int64_t *dims, int n)
+/* Equal up to trailing dimensions of 1; `n_parts` times the rows. */
+static bool same_dims(const ons_file_tensor *t, const int64_t *dims, int n, int n_parts)
 {
     for (int i = 0; i < n || i < t->n_dims; i++)
-        if ((i < t->n_dims ? t->dims[i] : 1) != (i < n ? dims[i] : 1))
+        if ((i < t->n_dims ? t->dims[i] : 1) != (i < n ? dims[i] : 1) * (i == 0 ? n_parts : 1))
             return false;
     return true;
 }
 
 static onestep_status check_tensor(const ons_safetensors *file, const ons_param *p, const char *name,
-                                   const ons_file_tensor *t)
+                                   const ons_file_tensor *t, int n_parts)
 {
     int64_t dims[ONS_MAX_DIMS];
     char have[176], want[176];
@@ -36,93 +36,102 @@ static onestep_status check_tensor(const ons_safetensors *file, const ons_param 
     if (!t)
         return ons_fail(ONESTEP_NOT_FOUND, "%s: tensor %s is missing; the configuration asks for it",
                         ons_safetensors_path(file), name);
-    if (!same_dims(t, dims, n))
-        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has shape %s, the configuration asks for %s",
+    if (!same_dims(t, dims, n, n_parts))
+        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has shape %s, the configuration asks for %s%s",
                         ons_safetensors_path(file), name, ons_file_shape_text(t->n_dims, t->dims, have),
-                        ons_file_shape_text(n, dims, want));
+                        ons_file_shape_text(n, dims, want), n_parts > 1 ? " (three of these in one)" : "");
     if (t->dtype != ONS_F32 && t->dtype != ONS_F16 && t->dtype != ONS_BF16 && t->dtype != ONS_F64)
         return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s is of type %s, a float type is expected",
                         ons_safetensors_path(file), name, ons_file_dtype_name(t->dtype));
     return ONESTEP_OK;
 }
 
-/* OIHW -> OHWI, or back: both move one axis across a plane, per output channel. */
-static void permute(float *dst, const float *src, const ons_shape *ohwi, bool to_engine)
+/* Where parameter `name` stands, under its own name or another spelling; the name alone when it stands nowhere. */
+static const ons_file_tensor *find_tensor(const ons_safetensors *file, const char *name, const ons_spelling *spelling,
+                                          ons_place_in_file *place)
 {
-    int64_t o = ohwi->d[0], plane = ohwi->d[1] * ohwi->d[2], in = ohwi->d[3];
+    const ons_file_tensor *t = ons_safetensors_find(file, name);
 
-    if (to_engine)
-        ons_nchw_to_nhwc(dst, src, o, in, plane, 1);
-    else
-        ons_nhwc_to_nchw(dst, src, o, in, plane, 1);
+    *place = (ons_place_in_file){.n_parts = 1};
+    for (int i = 0; !t && spelling && spelling->place(spelling->context, name, i, place); i++)
+        t = ons_safetensors_find(file, place->name);
+    return t;
 }
 
-static onestep_status load_one(ons_params *p, int i, const ons_file_tensor *t)
+static onestep_status locate(ons_params *p, int i, ons_safetensors *file, const char *name,
+                             const ons_spelling *spelling)
 {
-    const ons_param *row = ons_params_at(p, i);
-    size_t n = (size_t)ons_shape_count(&row->shape);
-    float *buffer = ons_malloc(n * sizeof *buffer + 1);
-    void *aligned = ons_malloc(t->size + 1);
+    ons_place_in_file place;
+    const ons_file_tensor *t = find_tensor(file, name, spelling, &place);
+    onestep_status st = check_tensor(file, &p->rows[i], t ? t->name : name, t, place.n_parts);
 
-    if (!buffer || !aligned) {
-        ons_free(buffer);
-        ons_free(aligned);
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory to read %s", row->name);
-    }
-    memcpy(aligned, t->data, t->size); /* the mapping gives no alignment */
-    ons_convert(buffer, ONS_F32, aligned, t->dtype, n);
-    if (row->kind == ONS_PARAM_CONV)
-        permute(ons_params_data(p, i), buffer, &row->shape, true);
-    else
-        memcpy(ons_params_data(p, i), buffer, n * sizeof *buffer);
-    ons_free(buffer);
-    ons_free(aligned);
+    if (st == ONESTEP_OK)
+        p->origins[i] =
+            (ons_origin){.tensor = t, .file = file, .part = place.part};
+    return st;
+}
+
+/* The set as one more owner of the file. */
+static onestep_status keep_file(ons_params *p, ons_safetensors *file)
+{
+    ons_safetensors **grown = ons_realloc(p->files, ((size_t)p->n_files + 1) * sizeof(*grown));
+
+    if (grown)
+        p->files = grown;
+    if (!p->origins)
+        p->origins = ons_calloc((size_t)p->n + 1, sizeof *p->origins);
+    if (!grown || !p->origins)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for its weights", ons_safetensors_path(file));
+    p->files[p->n_files++] = ons_safetensors_share(file);
     return ONESTEP_OK;
 }
 
-/* The tensor of parameter `i` under its name or its alias; NULL: neither is there. */
-static const ons_file_tensor *find_tensor(const ons_safetensors *file, const char *name, ons_alias_fn alias)
+static onestep_status map_all(ons_params *p, ons_safetensors *file, const char *prefix, const ons_spelling *spelling)
 {
-    const ons_file_tensor *t = ons_safetensors_find(file, name);
-    char other[400];
+    onestep_status st;
 
-    return !t && alias && alias(name, other, sizeof other) ? ons_safetensors_find(file, other) : t;
-}
-
-static onestep_status load_all(ons_params *p, const ons_safetensors *file, const char *prefix,
-                               ons_alias_fn alias)
-{
+    ONS_TRY(ons_params_allocate(p));
+    ONS_TRY(keep_file(p, file));
     for (int i = 0; i < p->n; i++) {
         char *name = ons_format("%s%s", prefix, p->rows[i].name);
-        const ons_file_tensor *t = name ? find_tensor(file, name, alias) : NULL;
-        onestep_status st = name ? check_tensor(file, &p->rows[i], t ? t->name : name, t)
-                                 : ons_fail(ONESTEP_NO_MEMORY, "no memory for a name");
 
+        st = name ? locate(p, i, file, name, spelling) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a name");
         ons_free(name);
-        if (st != ONESTEP_OK || (st = load_one(p, i, t)) != ONESTEP_OK)
-            return st;
+        if (st != ONESTEP_OK)
+            goto fail;
     }
-    if (p->n < ons_safetensors_count(file))
+    if (p->n < ons_safetensors_count(file) && !(spelling && spelling->among_others))
         ons_verbose("%s: %d tensors that nothing asks for", ons_safetensors_path(file),
                     ons_safetensors_count(file) - p->n);
     ons_params_touch(p);
     return ONESTEP_OK;
+fail:
+    ons_params_forget_files(p);
+    return st;
 }
 
-onestep_status ons_params_load(ons_params *p, const struct ons_safetensors *file, const char *prefix)
+onestep_status ons_params_load(ons_params *p, struct ons_safetensors *file, const char *prefix)
 {
-    return load_all(p, file, prefix, NULL);
+    onestep_status st = map_all(p, file, prefix, NULL);
+
+    if (st != ONESTEP_OK)
+        return st;
+    ons_params_region(p);
+    ons_params_forget_files(p);
+    return ONESTEP_OK;
 }
 
-onestep_status ons_params_load_aliased(ons_params *p, const struct ons_safetensors *file, ons_alias_fn alias)
+onestep_status ons_params_map(ons_params *p, struct ons_safetensors *file, const ons_spelling *spelling)
 {
-    return load_all(p, file, "", alias);
+    return map_all(p, file, "", spelling);
 }
 
-static onestep_status write_one(const ons_params *p, int i, ons_dtype dtype, ons_safetensors_writer *w)
+/* The row as it is saved: borrowed for that time when it is still in a file. */
+static onestep_status write_one(ons_params *p, int i, ons_dtype dtype, ons_safetensors_writer *w)
 {
     const ons_param *row = &p->rows[i];
     const float *src = p->region + row->offset;
+    const bool mapped = ons_params_is_mapped(p, i);
     size_t n = (size_t)ons_shape_count(&row->shape);
     float *buffer = ons_malloc(n * sizeof *buffer + 1);
     void *out = ons_malloc(n * ons_dtype_size(dtype) + 1);
@@ -132,10 +141,14 @@ static onestep_status write_one(const ons_params *p, int i, ons_dtype dtype, ons
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory to write %s", row->name);
         goto fail;
     }
+    if (mapped)
+        ons_params_borrow(p, i);
     if (row->kind == ONS_PARAM_CONV)
-        permute(buffer, src, &row->shape, false);
+        ons_param_to_file(row, buffer, src);
     else
         memcpy(buffer, src, n * sizeof *buffer);
+    if (mapped)
+        ons_params_give_back(p, i);
     ons_convert(out, dtype, buffer, ONS_F32, n);
     st = ons_safetensors_writer_data(w, out, n * ons_dtype_size(dtype));
 fail:
@@ -144,7 +157,7 @@ fail:
     return st;
 }
 
-onestep_status ons_params_save(const ons_params *p, const char *path, ons_dtype dtype)
+onestep_status ons_params_save(ons_params *p, const char *path, ons_dtype dtype)
 {
     ons_safetensors_writer *w = NULL;
     onestep_status st;

@@ -22,9 +22,16 @@ void ons_packed_destroy_all(ons_params *p)
     }
 }
 
+/* A parameter that is still in a file is in memory for the time of packing alone. */
 static void pack_now(ons_params *p, ons_packed *k)
 {
-    k->pack(k->data, ons_params_data(p, k->index), ons_params_at(p, k->index), k->context);
+    const bool mapped = ons_params_is_mapped(p, k->index);
+
+    if (mapped)
+        ons_params_borrow(p, k->index);
+    k->pack(k->data, p->region + p->rows[k->index].offset, ons_params_at(p, k->index), k->context);
+    if (mapped)
+        ons_params_give_back(p, k->index);
     k->version = p->version;
 }
 

@@ -14,8 +14,28 @@ struct ons_packed {
     ons_packed *next;
 };
 
+/* An update of low rank that waits to be added whenever the parameter is read. */
+typedef struct ons_low_rank {
+    struct ons_low_rank *next;
+    double scale;
+    int rank;
+    float *down;          /* [rank, in] in engine order; behind up in one block */
+    float up[];           /* [out, rank] */
+} ons_low_rank;
+
+/* Where the values of a row come from while they are not in the region. */
+typedef struct ons_origin {
+    const struct ons_file_tensor *tensor; /* NULL: they are in the region */
+    struct ons_safetensors *file;
+    int part; /* of its equal runs of rows */
+    ons_low_rank *updates;
+} ons_origin;
+
 struct ons_params {
     ons_param *rows;
+    ons_origin *origins;           /* [n] once a file is mapped, else NULL */
+    struct ons_safetensors **files; /* that origins point into, shared */
+    int n_files;
     int n, capacity;
     int *slots; /* hash table over names: row + 1, 0 empty */
     size_t n_slots;
@@ -26,5 +46,15 @@ struct ons_params {
 };
 
 void ons_packed_destroy_all(ons_params *p);
+
+/* lazy.c: values that are still in a file. */
+bool ons_params_is_mapped(const ons_params *p, int index);
+void ons_params_fetch(ons_params *p, int index);   /* into the region, for good */
+void ons_params_borrow(ons_params *p, int index);  /* into the region, until given back */
+void ons_params_give_back(ons_params *p, int index);
+void ons_params_forget_files(ons_params *p);       /* with the updates that wait */
+/* row's file order from and to the engine's, [out, in, kh, kw] and [out, kh, kw, in]; the same order for all but convolutions */
+void ons_param_from_file(const ons_param *row, float *dst, const float *src);
+void ons_param_to_file(const ons_param *row, float *dst, const float *src);
 
 #endif

@@ -23,6 +23,7 @@ void ons_params_destroy(ons_params **p)
     if (!p || !*p)
         return;
     ons_packed_destroy_all(*p);
+    ons_params_forget_files(*p);
     for (int i = 0; i < (*p)->n; i++)
         ons_free((void *)(*p)->rows[i].name);
     ons_free((*p)->rows);
@@ -160,7 +161,7 @@ void ons_params_init(ons_params *p, uint64_t seed)
     ons_params_touch(p);
 }
 
-onestep_status ons_params_clone(const ons_params *p, bool copy, ons_params **out)
+onestep_status ons_params_clone(ons_params *p, bool copy, ons_params **out)
 {
     onestep_status st;
     int index;
@@ -174,7 +175,7 @@ onestep_status ons_params_clone(const ons_params *p, bool copy, ons_params **out
     }
     ONS_TRY(ons_params_allocate(*out));
     if (copy && p->region)
-        memcpy((*out)->region, p->region, p->size * sizeof(float));
+        memcpy((*out)->region, ons_params_region(p), p->size * sizeof(float));
     ons_params_touch(*out);
     return ONESTEP_OK;
 fail:
@@ -194,11 +195,16 @@ const ons_param *ons_params_at(const ons_params *p, int index)
 
 float *ons_params_data(ons_params *p, int index)
 {
+    if (ons_params_is_mapped(p, index))
+        ons_params_fetch(p, index);
     return p->region + p->rows[index].offset;
 }
 
 float *ons_params_region(ons_params *p)
 {
+    for (int i = 0; p->origins && i < p->n; i++)
+        if (ons_params_is_mapped(p, i))
+            ons_params_fetch(p, i);
     return p->region;
 }
 

@@ -50,13 +50,13 @@ onestep_status ons_params_require(ons_params *p, const char *name, ons_param_kin
 onestep_status ons_params_allocate(ons_params *p) ONESTEP_CHECK;
 void ons_params_init(ons_params *p, uint64_t seed); /* fills by the declared initialisation, one random stream each */
 /* A second set with the same layout: copied values when `copy`, else zeros (EMA, moments, gradients). */
-onestep_status ons_params_clone(const ons_params *p, bool copy, ons_params **out) ONESTEP_CHECK;
+onestep_status ons_params_clone(ons_params *p, bool copy, ons_params **out) ONESTEP_CHECK;
 
 int ons_params_count(const ons_params *p);
 const ons_param *ons_params_at(const ons_params *p, int index);
 int ons_params_find(const ons_params *p, const char *name); /* -1: none */
 float *ons_params_data(ons_params *p, int index);
-float *ons_params_region(ons_params *p);             /* whole region */
+float *ons_params_region(ons_params *p);             /* whole region; reads all that is still only mapped */
 size_t ons_params_region_size(const ons_params *p);  /* floats, gaps included */
 size_t ons_params_n_values(const ons_params *p);     /* numbers that count, without gaps */
 void ons_params_set_trainable(ons_params *p, bool trainable); /* all of them */
@@ -77,16 +77,35 @@ ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size
 const void *ons_packed_data(const ons_packed *k);
 void ons_params_refresh(ons_params *p); /* repacks what is stale */
 
+/* Where a parameter stands in a file: a tensor, or one of n_parts equal runs of its rows (q, k and v in one tensor). */
+typedef struct ons_place_in_file {
+    char name[400];
+    int part, n_parts; /* 0 of 1: the whole tensor */
+} ons_place_in_file;
+
+/* Other spellings of names: the attempt-th place (from 0) to look for a parameter whose own name is absent; false: there is no further one. */
+typedef struct ons_spelling {
+    bool (*place)(const void *context, const char *name, int attempt, ons_place_in_file *out);
+    const void *context;
+    bool among_others; /* the file holds other sets too */
+} ons_spelling;
+
 /*
- * Reading and writing as safetensors. Loading demands every declared parameter (names the first missing one, or the tensor
- * with both shapes) and reports tensors that nothing asked for at verbose level. `prefix` is put before each name in the file, "" for none.
- * Saving converts to `dtype` (F32, F16, BF16).
+ * Reading and writing as safetensors. Every declared parameter is demanded (the message names the first missing one, or the tensor with
+ * both shapes); tensors that nothing asked for are told at verbose level. load reads the values at once; `prefix` is put before each name in
+ * the file, "" for none. map checks all and reads a parameter when it is first needed, so that one that kernels only use packed takes memory
+ * for a moment only (after a failure the set's values are undefined); it shares the open file with the caller, and with other sets. `spelling` may be NULL. Saving converts to `dtype` (F32,
+ * F16, BF16).
  */
 struct ons_safetensors;
-onestep_status ons_params_load(ons_params *p, const struct ons_safetensors *file, const char *prefix) ONESTEP_CHECK;
-/* The same for files that may spell names otherwise: where a name is absent, alias() may offer another (false: it has none). */
-typedef bool (*ons_alias_fn)(const char *name, char *alias, size_t size_bytes);
-onestep_status ons_params_load_aliased(ons_params *p, const struct ons_safetensors *file, ons_alias_fn alias) ONESTEP_CHECK;
-onestep_status ons_params_save(const ons_params *p, const char *path, ons_dtype dtype) ONESTEP_CHECK;
+onestep_status ons_params_load(ons_params *p, struct ons_safetensors *file, const char *prefix) ONESTEP_CHECK;
+onestep_status ons_params_map(ons_params *p, struct ons_safetensors *file, const ons_spelling *spelling) ONESTEP_CHECK;
+onestep_status ons_params_save(ons_params *p, const char *path, ons_dtype dtype) ONESTEP_CHECK;
+
+/*
+ * Adds scale * up * down to a parameter, now or whenever it is read: up [out, rank], down [rank, in] or, for a convolution, [rank, in, kh, kw]
+ * in file order. Both are copied. Shapes are the caller's to check. NO_MEMORY.
+ */
+onestep_status ons_params_add_low_rank(ons_params *p, int index, double scale, int rank, const float *up, const float *down) ONESTEP_CHECK;
 
 #endif

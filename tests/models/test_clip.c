@@ -3,13 +3,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/names.h"
 #include "vectors.h"
 
-static bool find_weight(const char *name, char *alias, size_t size_bytes)
+static bool find_weight(const void *context, const char *name, int attempt, ons_place_in_file *place)
 {
-    char bare[256];
+    const ons_spelling clip = ons_clip_spelling();
+    ons_place_in_file bare;
 
-    return ons_clip_alias(name, bare, sizeof bare) && snprintf(alias, size_bytes, "w.%s", bare) > 0;
+    (void)context;
+    if (attempt > 0 || !clip.place(clip.context, name, 0, &bare))
+        return false;
+    *place = (ons_place_in_file){.n_parts = 1};
+    return (size_t)snprintf(place->name, sizeof place->name, "w.%s", bare.name) < sizeof place->name;
 }
 
 static void check_clip(const char *name, ons_op act)
@@ -24,7 +30,7 @@ static void check_clip(const char *name, ons_op act)
     assert_int_equal(config.hidden_act, act);
     assert_int_equal(ons_params_create(&params), ONESTEP_OK);
     assert_int_equal(ons_clip_declare(&config, params), ONESTEP_OK);
-    if (ons_params_load_aliased(params, v.file, find_weight) != ONESTEP_OK)
+    if (ons_params_map(params, v.file, &(ons_spelling){.place = find_weight}) != ONESTEP_OK)
         fail_msg("%s", onestep_error_text());
     for (size_t i = 0; i < 2; i++) {
         ons_graph *g;

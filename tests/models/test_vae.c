@@ -1,6 +1,7 @@
 /* AutoencoderKL against diffusers, with and without middle attention and quantisation convolutions. */
 #include <string.h>
 
+#include "model/names.h"
 #include "vectors.h"
 
 static void check_direction(const vectors *v, const ons_vae_config *c, ons_params *params, const char *backend,
@@ -57,15 +58,15 @@ static void test_no_attention(void **state)
 
 static void test_old_names(void **state)
 {
-    char alias[128];
+    const ons_vae_config config = {.n_levels = 2};
+    const ons_spelling vae = ons_vae_spelling(&config);
+    ons_place_in_file place;
 
     (void)state;
-    assert_true(ons_vae_alias("decoder.mid_block.attentions.0.to_out.0.bias", alias, sizeof alias));
-    assert_string_equal(alias, "decoder.mid_block.attentions.0.proj_attn.bias");
-    assert_true(ons_vae_alias("encoder.mid_block.attentions.0.to_q.weight", alias, sizeof alias));
-    assert_string_equal(alias, "encoder.mid_block.attentions.0.query.weight");
-    assert_false(ons_vae_alias("encoder.conv_in.weight", alias, sizeof alias));
-    assert_false(ons_vae_alias("encoder.mid_block.attentions.0.to_q.weight", alias, 20));
+    assert_true(vae.place(vae.context, "decoder.mid_block.attentions.0.to_out.0.bias", 0, &place));
+    assert_string_equal(place.name, "decoder.mid_block.attentions.0.proj_attn.bias");
+    assert_true(vae.place(vae.context, "encoder.mid_block.attentions.0.to_q.weight", 0, &place));
+    assert_string_equal(place.name, "encoder.mid_block.attentions.0.query.weight");
 }
 
 int main(void)

@@ -73,7 +73,7 @@ void ons_onednn_unpack(const ons_onednn_layout *l, float *plain, const float *pa
 const ons_node *ons_onednn_param(const ons_value *v);
 /* The packed copy in the parameter's set; *out NULL when operand 1 is no parameter, or its set is not known
  * yet. */
-onestep_status ons_onednn_share(const ons_prep *p, const ons_onednn_layout *l,
+onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l,
                                 const ons_packed **out) ONESTEP_CHECK;
 
 /* Rows of one operator; NULL: none. */

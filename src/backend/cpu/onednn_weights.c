@@ -141,7 +141,7 @@ const ons_node *ons_onednn_param(const ons_value *v)
     return v->node->op == ONS_OP_PARAM ? v->node : NULL;
 }
 
-onestep_status ons_onednn_share(const ons_prep *p, const ons_onednn_layout *l, const ons_packed **out)
+onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const ons_packed **out)
 {
     const ons_node *leaf = ons_onednn_param(p->node->in[1]);
     ons_params *set;
@@ -158,5 +158,6 @@ onestep_status ons_onednn_share(const ons_prep *p, const ons_onednn_layout *l, c
     if (!*out)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a packed copy (%zu bytes) of its weight",
                         p->node->layer, l->bytes);
+    p->packed_in |= 1u << 1;
     return ONESTEP_OK;
 }

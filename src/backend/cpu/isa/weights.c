@@ -74,7 +74,7 @@ static void pack_param(void *dst, const float *src, const ons_param *param, cons
     ons_cpu_for(job.shape->n_threads, count_panels(job.shape), 1, pack_range, &job);
 }
 
-onestep_status ons_b_prepare(ons_b_source *b, const ons_prep *p, int operand, const ons_pack_shape *shape,
+onestep_status ons_b_prepare(ons_b_source *b, ons_prep *p, int operand, const ons_pack_shape *shape,
                              size_t *scratch_bytes)
 {
     const ons_node *leaf = p->node->in[operand]->node;
@@ -100,6 +100,7 @@ onestep_status ons_b_prepare(ons_b_source *b, const ons_prep *p, int operand, co
     if (!b->packed)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a packed copy (%zu bytes) of its weight",
                         p->node->layer, bytes);
+    p->packed_in |= 1u << operand;
     return ONESTEP_OK;
 }
 

@@ -27,7 +27,7 @@ typedef struct ons_b_source {
 /* Floats of the packed copy. */
 size_t ons_b_floats(const ons_pack_shape *s);
 /* For operand `i` of p->node. *scratch_bytes: what run needs for it (0 when shared). Fails with NO_MEMORY. */
-onestep_status ons_b_prepare(ons_b_source *b, const ons_prep *p, int operand, const ons_pack_shape *shape,
+onestep_status ons_b_prepare(ons_b_source *b, ons_prep *p, int operand, const ons_pack_shape *shape,
                              size_t *scratch_bytes);
 /* Inside a parallel region: the packed data, filling `scratch` when it is not shared (has a barrier then). */
 const float *ons_b_data(const ons_b_source *b, const float *values, float *scratch, int thread, int n_threads);

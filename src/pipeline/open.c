@@ -1,0 +1,191 @@
+/* Putting a model together: from a folder or a file, with parts replaced; then the weights, mapped under
+ * whatever names they have. */
+#include <jansson.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "model/names.h"
+#include "model/recognise.h"
+#include "pipeline/open_impl.h"
+
+static onestep_status declare(ons_model *m)
+{
+    onestep_status st;
+
+    ONS_TRY(ons_params_create(&m->unet));
+    ONS_TRY(ons_params_create(&m->vae));
+    ONS_TRY(ons_params_create(&m->clip));
+    ONS_TRY(ons_unet_declare(&m->unet_config, m->unet));
+    ONS_TRY(ons_vae_declare(&m->vae_config, m->vae));
+    ONS_TRY(ons_clip_declare(&m->clip_config, m->clip));
+fail:
+    return st;
+}
+
+static onestep_status map_part(ons_params *p, ons_safetensors *file, ons_spelling spelling, bool among_others)
+{
+    spelling.among_others = among_others;
+    return ons_params_map(p, file, &spelling);
+}
+
+static onestep_status map_parts(ons_model *m, const ons_part_files *files)
+{
+    onestep_status st;
+
+    ONS_TRY(map_part(m->unet, files->unet, ons_unet_spelling(&m->unet_config), files->unet == files->clip));
+    ONS_TRY(map_part(m->vae, files->vae, ons_vae_spelling(&m->vae_config), files->vae == files->clip));
+    st = map_part(m->clip, files->clip, ons_clip_spelling(), files->clip == files->unet);
+fail:
+    return st;
+}
+
+static onestep_status check_match(const ons_model *m)
+{
+    if (m->unet_config.cross_attention_dim != m->clip_config.hidden_size)
+        return ons_fail(ONESTEP_BAD_FILE, "%s: the UNet attends to vectors of %d, the text encoder makes %d",
+                        m->path, m->unet_config.cross_attention_dim, m->clip_config.hidden_size);
+    if (ons_tokenizer_vocab_size(m->tokenizer) > m->clip_config.vocab_size)
+        return ons_fail(ONESTEP_BAD_FILE, "%s: the tokenizer has %d entries, the text encoder %d", m->path,
+                        ons_tokenizer_vocab_size(m->tokenizer), m->clip_config.vocab_size);
+    return ONESTEP_OK;
+}
+
+/* The part's folder within `path`: PATH/PART when that is there (a pipeline), else PATH itself. */
+static char *part_folder(const char *path, const char *part)
+{
+    char *inner = ons_path_join(path, part);
+
+    if (!inner || ons_path_is_dir(inner))
+        return inner;
+    ons_free(inner);
+    return ons_strdup(path);
+}
+
+/* A replaced part. A folder brings its config; a file is of the architecture that `config` describes already.
+ */
+static onestep_status open_part(const char *path, const char *part, ons_config_reader read, void *config,
+                                ons_safetensors **out)
+{
+    char *folder = part_folder(path, part), *inner = folder ? ons_path_join(folder, "config.json") : NULL;
+    onestep_status st = ONESTEP_OK;
+
+    if (!folder || !inner)
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    else if (!ons_path_is_dir(folder))
+        st = ons_safetensors_open(path, out);
+    else if (ons_path_exists(inner) && (st = read(inner, config)) != ONESTEP_OK)
+        goto fail;
+    else
+        st = ons_safetensors_open_part(folder, "diffusion_pytorch_model", out);
+fail:
+    ons_free(folder);
+    ons_free(inner);
+    return st;
+}
+
+/* A whole checkpoint may lend a part too. */
+static onestep_status expect_part(const ons_safetensors *file, ons_weights_kind kind)
+{
+    const char *description;
+
+    if (ons_weights_recognise(file, &description) == ONS_WEIGHTS_CHECKPOINT)
+        return ONESTEP_OK;
+    return ons_weights_expect(file, kind);
+}
+
+static onestep_status open_unet(ons_model *m, const char *path, ons_part_files *files)
+{
+    onestep_status st;
+
+    ONS_TRY(open_part(path, "unet", ons_read_unet_config, &m->unet_config, &files->unet));
+    st = expect_part(files->unet, ONS_WEIGHTS_UNET);
+fail:
+    return st;
+}
+
+static onestep_status open_vae(ons_model *m, const char *path, ons_part_files *files)
+{
+    onestep_status st;
+
+    if (!m->vae_config.n_levels &&
+        !ons_path_is_dir(path)) { /* a checkpoint whose own autoencoder was not looked at */
+        ONS_TRY(ons_safetensors_open(path, &files->vae));
+        ONS_TRY(ons_vae_config_infer(files->vae, &m->vae_config));
+    } else {
+        ONS_TRY(open_part(path, "vae", ons_read_vae_config, &m->vae_config, &files->vae));
+    }
+    st = expect_part(files->vae, ONS_WEIGHTS_VAE);
+fail:
+    return st;
+}
+
+static void close_files(ons_part_files *files)
+{
+    ons_safetensors_close(&files->unet);
+    ons_safetensors_close(&files->vae);
+    ons_safetensors_close(&files->clip);
+}
+
+static onestep_status fill(ons_model *m, const ons_model_sources *s, ons_part_files *files)
+{
+    onestep_status st;
+
+    if (ons_path_is_dir(s->model) || !ons_path_exists(s->model))
+        ONS_TRY(ons_model_from_folder(m, s, files));
+    else
+        ONS_TRY(ons_model_from_checkpoint(m, s, files));
+    if (s->unet)
+        ONS_TRY(open_unet(m, s->unet, files));
+    if (s->vae)
+        ONS_TRY(open_vae(m, s->vae, files));
+    if (s->prediction) {
+        m->schedule.prediction = *s->prediction;
+        m->prediction_stated = true;
+    }
+    ONS_TRY(check_match(m));
+    ONS_TRY(declare(m));
+    st = map_parts(m, files);
+fail:
+    return st;
+}
+
+onestep_status ons_model_assemble(const ons_model_sources *s, ons_model **out)
+{
+    ons_model *m = ons_calloc(1, sizeof *m);
+    ons_part_files files = {0};
+    onestep_status st;
+
+    *out = NULL;
+    if (!m || !(m->path = ons_strdup(s->model)))
+        st = ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to open it", s->model);
+    else
+        st = fill(m, s, &files);
+    close_files(&files);
+    if (st == ONESTEP_OK)
+        *out = m;
+    else
+        ons_model_close(&m);
+    return st;
+}
+
+onestep_status ons_model_open(const char *path, ons_model **out)
+{
+    return ons_model_assemble(&(ons_model_sources){.model = path}, out);
+}
+
+void ons_model_close(ons_model **out)
+{
+    ons_model *m = out ? *out : NULL;
+
+    if (!m)
+        return;
+    ons_params_destroy(&m->unet);
+    ons_params_destroy(&m->vae);
+    ons_params_destroy(&m->clip);
+    ons_tokenizer_close(&m->tokenizer);
+    json_decref(m->card.made);
+    ons_free(m->path);
+    ons_free(m);
+    *out = NULL;
+}

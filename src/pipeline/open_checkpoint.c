@@ -1,0 +1,86 @@
+/*
+ * A Stable Diffusion checkpoint in one file. What a folder says in its configs is read off the tensors here;
+ * the schedule is that of all these models, and the tokenizer has to come from elsewhere.
+ */
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "model/recognise.h"
+#include "pipeline/open_impl.h"
+
+/* The tokenizer's folder where people put it: given, beside the file in tokenizer/, or beside the file itself;
+ * NULL: none or no memory. */
+static char *find_tokenizer(const ons_model_sources *s)
+{
+    static const char *const names[] = {"tokenizer/vocab.json", "tokenizer/tokenizer.json", "vocab.json",
+                                        "tokenizer.json"};
+    const char *slash = strrchr(s->model, '/');
+    const int n = slash ? (int)(slash - s->model) : 1;
+
+    if (s->tokenizer)
+        return ons_strdup(s->tokenizer);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *file = ons_format("%.*s/%s", n, slash ? s->model : ".", names[i]);
+        const bool found = file && ons_path_exists(file);
+
+        if (found)
+            *strrchr(file, '/') = 0;
+        if (found)
+            return file;
+        ons_free(file);
+    }
+    return NULL;
+}
+
+static onestep_status open_tokenizer(ons_model *m, const ons_model_sources *s)
+{
+    char *folder = find_tokenizer(s);
+    onestep_status st;
+
+    if (!folder)
+        return ons_fail(
+            ONESTEP_NOT_FOUND,
+            "%s: a checkpoint in one file holds no tokenizer, and there is none beside it; give CLIP's "
+            "(a folder with vocab.json and merges.txt, as in any Stable Diffusion folder) as --tokenizer "
+            "FOLDER",
+            s->model);
+    st = ons_tokenizer_open(folder, &m->tokenizer);
+    /* The padding belongs to the text encoder, not to the vocabulary: OpenCLIP's was trained with 0. */
+    if (st == ONESTEP_OK && m->clip_config.hidden_act == ONS_OP_GELU)
+        ons_tokenizer_set_pad_id(m->tokenizer, m->clip_config.pad_token_id);
+    ons_free(folder);
+    return st;
+}
+
+static void assume_card(ons_model *m)
+{
+    m->card = (ons_card){.steps = 20, .guidance = 7.5, .timestep = -1, .train_joules = -1};
+    strcpy(m->card.kind, "teacher");
+    strcpy(m->card.sampler, "ddim");
+}
+
+onestep_status ons_model_from_checkpoint(ons_model *m, const ons_model_sources *s, ons_part_files *files)
+{
+    ons_safetensors *file = NULL;
+    onestep_status st;
+
+    ONS_TRY(ons_safetensors_open(s->model, &file));
+    ONS_TRY(ons_weights_expect(file, ONS_WEIGHTS_CHECKPOINT));
+    ONS_TRY(ons_unet_config_infer(file, &m->unet_config));
+    ONS_TRY(ons_clip_config_infer(file, &m->clip_config));
+    if (!s->vae)
+        ONS_TRY(ons_vae_config_infer(file, &m->vae_config));
+    ons_schedule_init_sd(&m->schedule);
+    m->prediction_stated = !m->unet_config.use_linear_projection; /* Stable Diffusion 2 came in both */
+    assume_card(m);
+    ONS_TRY(open_tokenizer(m, s));
+    if (!s->unet)
+        files->unet = ons_safetensors_share(file);
+    if (!s->vae)
+        files->vae = ons_safetensors_share(file);
+    files->clip = ons_safetensors_share(file);
+fail:
+    ons_safetensors_close(&file);
+    return st;
+}

@@ -1,0 +1,122 @@
+/* A folder in the diffusers layout: configs and weights part by part, of whatever generation. */
+#include <jansson.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "io/json.h"
+#include "pipeline/open_impl.h"
+
+char *ons_part_path(const char *folder, const char *part, const char *name)
+{
+    return ons_format("%s/%s%s%s", folder, part, *part ? "/" : "", name);
+}
+
+onestep_status ons_read_part(const char *folder, const char *part, const char *name, ons_config_reader read,
+                             void *config)
+{
+    char *path = ons_part_path(folder, part, name);
+    onestep_status st = path ? read(path, config) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+
+    ons_free(path);
+    return st;
+}
+
+onestep_status ons_read_unet_config(const char *path, void *c)
+{
+    return ons_unet_config_load(path, c);
+}
+
+onestep_status ons_read_vae_config(const char *path, void *c)
+{
+    return ons_vae_config_load(path, c);
+}
+
+static onestep_status read_clip(const char *path, void *c)
+{
+    return ons_clip_config_load(path, c);
+}
+
+static onestep_status read_schedule(const char *path, void *s)
+{
+    return ons_schedule_load(path, s);
+}
+
+static onestep_status read_card(const char *path, void *c)
+{
+    return ons_card_load(path, c);
+}
+
+static onestep_status open_weights(const char *folder, const char *part, const char *base,
+                                   ons_safetensors **out)
+{
+    char *path = ons_path_join(folder, part);
+    onestep_status st =
+        path ? ons_safetensors_open_part(path, base, out) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+
+    ons_free(path);
+    return st;
+}
+
+static onestep_status check_kind(const char *folder)
+{
+    char *path = ons_part_path(folder, "", "model_index.json");
+    json_t *root = NULL;
+    const char *name;
+    onestep_status st;
+
+    if (!path)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    if (!ons_path_exists(path)) {
+        st = ons_fail(ONESTEP_NOT_FOUND,
+                      "%s: no model_index.json: not a pipeline folder in the diffusers layout", folder);
+        goto fail;
+    }
+    ONS_TRY(ons_json_load(path, &root));
+    ONS_TRY(ons_json_text(root, path, "_class_name", "StableDiffusionPipeline", &name));
+    if (strncmp(name, "StableDiffusion", 15) || !strncmp(name, "StableDiffusionXL", 17) ||
+        !strncmp(name, "StableDiffusion3", 16))
+        st = ons_fail(ONESTEP_UNSUPPORTED,
+                      "%s: this is a %s; pipelines of StableDiffusionPipeline's kind (one CLIP text encoder, "
+                      "UNet2DConditionModel, AutoencoderKL) are supported",
+                      path, name);
+fail:
+    json_decref(root);
+    ons_free(path);
+    return st;
+}
+
+static onestep_status open_tokenizer(const char *folder, ons_tokenizer **out)
+{
+    char *path = ons_part_path(folder, "tokenizer", "");
+    onestep_status st =
+        path ? ons_tokenizer_open(path, out) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+
+    ons_free(path);
+    return st;
+}
+
+onestep_status ons_model_from_folder(ons_model *m, const ons_model_sources *s, ons_part_files *files)
+{
+    const char *folder = s->model, *weights = "diffusion_pytorch_model";
+    onestep_status st;
+
+    ONS_TRY(check_kind(folder));
+    ONS_TRY(ons_read_part(folder, "unet", "config.json", ons_read_unet_config, &m->unet_config));
+    ONS_TRY(ons_read_part(folder, "vae", "config.json", ons_read_vae_config, &m->vae_config));
+    ONS_TRY(ons_read_part(folder, "text_encoder", "config.json", read_clip, &m->clip_config));
+    ONS_TRY(ons_read_part(folder, "scheduler", "scheduler_config.json", read_schedule, &m->schedule));
+    m->prediction_stated = true;
+    ONS_TRY(ons_read_part(folder, "", "onestep.json", read_card, &m->card));
+    if (s->tokenizer)
+        ONS_TRY(ons_tokenizer_open(s->tokenizer, &m->tokenizer));
+    else
+        ONS_TRY(open_tokenizer(folder, &m->tokenizer));
+    if (!s->unet)
+        ONS_TRY(open_weights(folder, "unet", weights, &files->unet));
+    if (!s->vae)
+        ONS_TRY(open_weights(folder, "vae", weights, &files->vae));
+    st = open_weights(folder, "text_encoder", "model", &files->clip);
+fail:
+    return st;
+}

@@ -1,0 +1,26 @@
+/* Opening models: what folders and single files hand to the common end. For the pipeline's open*.c files alone. */
+#ifndef ONS_PIPELINE_OPEN_IMPL_H
+#define ONS_PIPELINE_OPEN_IMPL_H
+
+#include "io/safetensors.h"
+#include "pipeline/folder.h"
+
+/* Where the weights of the three parts are; one file may be several. */
+typedef struct ons_part_files {
+    ons_safetensors *unet, *vae, *clip;
+} ons_part_files;
+
+/* Fill in configs, schedule, card and tokenizer, and open the files of the parts that `s` does not replace. */
+onestep_status ons_model_from_folder(ons_model *m, const ons_model_sources *s, ons_part_files *files) ONESTEP_CHECK;
+onestep_status ons_model_from_checkpoint(ons_model *m, const ons_model_sources *s, ons_part_files *files) ONESTEP_CHECK;
+
+/* FOLDER/PART/NAME; NULL: no memory. */
+char *ons_part_path(const char *folder, const char *part, const char *name);
+/* Reads FOLDER/PART/NAME into `config` by `read`. */
+typedef onestep_status (*ons_config_reader)(const char *path, void *config);
+onestep_status ons_read_part(const char *folder, const char *part, const char *name, ons_config_reader read,
+                             void *config) ONESTEP_CHECK;
+onestep_status ons_read_unet_config(const char *path, void *config) ONESTEP_CHECK;
+onestep_status ons_read_vae_config(const char *path, void *config) ONESTEP_CHECK;
+
+#endif
