@@ -11,12 +11,14 @@
 #include "base/memory.h"
 #include "cli/commands.h"
 #include "cli/features.h"
+#include "cli/model_options.h"
 #include "eval/draw.h"
 #include "eval/evaluate.h"
 
 typedef struct eval_args {
     cli_common common;
-    const char *model, *data, *features;
+    cli_model model;
+    const char *data, *features;
     int n, seeds, steps, batch_size;
     cli_seed seed;
     cli_int_list timesteps;
@@ -26,8 +28,6 @@ typedef struct eval_args {
 } eval_args;
 
 static const cli_option options[] = {
-    {'m', "model", CLI_TEXT, offsetof(eval_args, model), .unit = "DIR", .required = true,
-     .help = "pipeline folder"},
     {0, "data", CLI_TEXT, offsetof(eval_args, data), .unit = "DIR", .required = true,
      .help = "data set to compare with; its held-out pictures are used as well"},
     {0, "features", CLI_TEXT, offsetof(eval_args, features), .unit = "DIR",
@@ -118,7 +118,7 @@ static onestep_status open_all(eval_job *j)
     ons_resolved resolved;
     ons_dtype precision = cli_precision(&a->common);
 
-    ONS_TRY(ons_model_open(a->model, &j->model));
+    ONS_TRY(cli_open_model(&a->model, &j->model));
     ONS_TRY(ons_run_resolve(j->model, &s, &resolved));
     ONS_TRY(ons_energy_open(NULL, a->watts, &j->energy));
     ONS_TRY(
@@ -126,7 +126,7 @@ static onestep_status open_all(eval_job *j)
     j->drawer.label = "eval";
     ONS_TRY(ons_dataset_open(a->data, &(ons_dataset_options){.size = j->drawer.side, .include_heldout = true},
                              &j->data));
-    ONS_TRY(cli_obtain_features(a->features, a->model, j->data, j->drawer.side, &a->common, &j->features,
+    ONS_TRY(cli_obtain_features(a->features, a->model.model, j->data, j->drawer.side, &a->common, &j->features,
                                 &j->trained_s));
     ONS_TRY(ons_embedder_create(j->features, a->common.n_threads, &j->embedder));
 fail:
@@ -162,7 +162,7 @@ static onestep_status print_json(const eval_job *j)
 {
     const double joules = ons_meter_joules_per_picture(&j->drawer.meter);
     json_t *o =
-        json_pack("{s:s, s:i, s:o, s:o, s:o, s:f, s:o, s:s}", "model", j->args->model, "n", j->args->n, "train",
+        json_pack("{s:s, s:i, s:o, s:o, s:o, s:f, s:o, s:s}", "model", j->args->model.model, "n", j->args->n, "train",
                   ons_eval_section_json(&j->result.train), "heldout", ons_eval_section_json(&j->result.heldout),
                   "ambiguous", ons_eval_section_json(&j->result.ambiguous), "ms_per_image", ms_per_image(j),
                   "joules_per_image", joules < 0 ? json_null() : json_real(joules), "energy_source",
@@ -196,7 +196,7 @@ static void print_table(eval_job *j)
     ons_eval_section *s[] = {&j->result.train, &j->result.heldout, &j->result.ambiguous};
     const double joules = ons_meter_joules_per_picture(&j->drawer.meter);
 
-    printf("%-26s%14s%14s%14s\n", j->args->model, "train", "held-out", "ambiguous");
+    printf("%-26s%14s%14s%14s\n", j->args->model.model, "train", "held-out", "ambiguous");
     for (int i = 0; i < N_FIGURES; i++) {
         printf("%-26s", figures[i].label);
         for (int k = 0; k < 3; k++)
@@ -241,6 +241,7 @@ fail:
 }
 
 static const cli_group groups[] = {{NULL, options, 0},
+                                   {"Model", cli_model_options, offsetof(eval_args, model)},
                                    {"Sampling", sampling, 0},
                                    {"Running", cli_common_options, offsetof(eval_args, common)},
                                    {0}};

@@ -17,8 +17,6 @@
 #include "cli/show.h"
 
 static const cli_option options[] = {
-    {'m', "model", CLI_TEXT, offsetof(generate_args, model), .unit = "DIR", .required = true,
-     .help = "pipeline folder: one that onestep made, or any of diffusers' Stable Diffusion kind"},
     {'p', "prompt", CLI_TEXT, offsetof(generate_args, prompt), .help = "what to draw"},
     {'n', "negative", CLI_TEXT, offsetof(generate_args, negative),
      .help = "what to keep away from; needs guidance"},
@@ -209,7 +207,7 @@ static onestep_status check_numbers(const generate_job *j, const ons_runner *r)
     return ons_fail(ONESTEP_BAD_FILE,
                     "%s: its pictures are not numbers (NaN or infinite): damaged weights%s; run it with "
                     "ONESTEP_CHECK_NAN=1 to see where it begins",
-                    j->args->model,
+                    j->args->model.model,
                     j->precision == ONS_BF16 ? ", or values that bf16 cannot hold (try --type f32)" : "");
 }
 
@@ -304,7 +302,7 @@ static onestep_status prepare(generate_job *j, ons_run_settings *s)
     onestep_status st;
 
     ONS_TRY(generate_prepare_output(j));
-    ONS_TRY(ons_model_open(a->model, &j->model));
+    ONS_TRY(cli_open_model(&a->model, &j->model));
     *s = (ons_run_settings){.steps = a->timesteps.n ? a->timesteps.n : a->steps,
                             .timesteps = a->timesteps.n ? a->timesteps.values : NULL,
                             .guidance = cli_given(j->call, "cfg-scale") ? a->cfg_scale : -1,
@@ -314,7 +312,7 @@ static onestep_status prepare(generate_job *j, ons_run_settings *s)
     ONS_TRY(ons_run_resolve(j->model, s, &j->run));
     ONS_TRY(ons_size_resolve(j->model, &j->width, &j->height));
     ONS_TRY(check_lengths(j));
-    ONS_TRY(ons_model_hash(a->model, j->model_sha256));
+    ONS_TRY(ons_model_hash(a->model.model, j->model_sha256));
     return ONESTEP_OK;
 fail:
     return st;
@@ -367,6 +365,7 @@ static int run(const cli_call *call)
 }
 
 static const cli_group groups[] = {{NULL, options, 0},
+                                   {"Model", cli_model_options, offsetof(generate_args, model)},
                                    {"Sampling", sampling, 0},
                                    {"Running", cli_common_options, offsetof(generate_args, common)},
                                    {0}};

@@ -1,6 +1,7 @@
 /* onestep info: what a model folder, a safetensors file, a checkpoint or a generated picture holds; and how a
  * prompt is cut into tokens. */
 #include "cli/commands.h"
+#include "model/recognise.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -271,6 +272,21 @@ static void print_checkpoint(const ons_safetensors *f)
     print_sets(f);
 }
 
+/* What the tensors make of the file: a checkpoint, a LoRA, another architecture. Nothing for what onestep alone writes. */
+static void print_kind(const ons_safetensors *f)
+{
+    const char *description;
+    ons_unet_config c;
+
+    if (ons_weights_recognise(f, &description) == ONS_WEIGHTS_UNKNOWN)
+        return;
+    printf("%-14s %s", "holds", description);
+    if (ons_weights_recognise(f, &description) == ONS_WEIGHTS_CHECKPOINT && ons_unet_config_infer(f, &c) == ONESTEP_OK)
+        printf(": Stable Diffusion %s, %d levels of %d to %d channels, text vectors of %d", c.use_linear_projection ? "2.x" : "1.x",
+               c.n_levels, c.block_out_channels[0], c.block_out_channels[c.n_levels - 1], c.cross_attention_dim);
+    putchar('\n');
+}
+
 static onestep_status print_safetensors(const char *path, bool verbose)
 {
     static const char *const keys[] = {"format", "kind", "version", "step", "iteration", "onestep"};
@@ -279,6 +295,7 @@ static onestep_status print_safetensors(const char *path, bool verbose)
 
     ONS_TRY(ons_safetensors_open(path, &f));
     print_weights("safetensors", f);
+    print_kind(f);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (ons_safetensors_metadata(f, keys[i]))
             printf("%-14s %s\n", keys[i], ons_safetensors_metadata(f, keys[i]));

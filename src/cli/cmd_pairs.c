@@ -2,19 +2,19 @@
 #include <stdio.h>
 
 #include "cli/long_run.h"
+#include "cli/model_options.h"
 #include "distill/pairs.h"
 
 typedef struct pairs_args {
     cli_common common;
     cli_long_run run;
-    const char *model, *part, *sampler;
+    cli_model model;
+    const char *part, *sampler;
     int count, steps;
     double guidance;
 } pairs_args;
 
 static const cli_option pairs_options[] = {
-    {'m', "model", CLI_TEXT, offsetof(pairs_args, model), .unit = "TEACHER", .help = "pipeline folder",
-     .required = true},
     {0, "count", CLI_INT, offsetof(pairs_args, count), .min = 1, .max = 1e9,
      .help = "pairs in all; default from the recipe"},
     {0, "steps", CLI_INT, offsetof(pairs_args, steps), .min = 1, .max = 1000,
@@ -30,6 +30,7 @@ static const cli_option pairs_options[] = {
 
 static const cli_group groups[] = {
     {"Pairs", pairs_options, 0},
+    {"Teacher", cli_model_options, offsetof(pairs_args, model)},
     {"Run", cli_long_run_options, offsetof(pairs_args, run)},
     {"General", cli_common_options, offsetof(pairs_args, common)},
     {0},
@@ -79,7 +80,7 @@ static int run(const cli_call *call)
     }
     ONS_TRY(cli_open_energy(&a->run, &energy));
     o.energy = energy;
-    ONS_TRY(ons_model_open(a->model, &m));
+    ONS_TRY(cli_open_model(&a->model, &m));
     ONS_TRY(ons_dataset_open(a->run.data, &(ons_dataset_options){.size = 0}, &d));
     st = ons_pairs_make(m, d, &o);
 fail:

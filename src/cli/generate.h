@@ -3,12 +3,14 @@
 #define ONS_CLI_GENERATE_H
 
 #include "cli/commands.h"
+#include "cli/model_options.h"
 #include "cli/prompts.h"
 #include "pipeline/parameters.h"
 
 typedef struct generate_args {
     cli_common common;
-    const char *model, *prompt, *negative, *output, *prompts, *title;
+    cli_model model;
+    const char *prompt, *negative, *output, *prompts, *title;
     int width, height;
     cli_seed seed;
     int steps;

@@ -83,7 +83,7 @@ static ons_parameters parameters_of(const generate_job *j, int i)
 {
     ons_parameters p = {.prompt = j->prompts[i],
                         .negative = j->run.guidance != 1 ? j->negative : NULL,
-                        .model = j->args->model,
+                        .model = j->args->model.model,
                         .seed = j->seed + (uint64_t)i,
                         .noise = j->args->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX,
                         .width = j->width,

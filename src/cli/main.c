@@ -11,6 +11,7 @@ static const cli_command *const commands[] = {
     &cli_cmd_distill,
     &cli_cmd_generate,
     &cli_cmd_dataset,
+    &cli_cmd_convert,
     &cli_cmd_info,
     &cli_cmd_eval,
     &cli_cmd_compare,

@@ -47,6 +47,8 @@ typedef struct ons_model_sources {
 /* UNSUPPORTED says what a file is that is not a model; NOT_FOUND and BAD_FILE name the part or the tensor. */
 onestep_status ons_model_assemble(const ons_model_sources *s, ons_model **out) ONESTEP_CHECK;
 onestep_status ons_model_open(const char *path, ons_model **out) ONESTEP_CHECK; /* all of it the model's own */
+/* Where nobody stated what the network predicts: one evaluation tells noise from v. */
+onestep_status ons_model_settle_prediction(ons_model *m) ONESTEP_CHECK;
 void ons_model_close(ons_model **m);
 /*
  * Writes the whole folder (each file atomically, model_index.json last) with weights as `dtype` (F32, F16, BF16). A student's scheduler becomes LCMScheduler.

@@ -24,16 +24,19 @@ static const char *shown_sampler(const char *name)
     return name;
 }
 
-/* "sd_turbo" of "models/sd_turbo/": pictures are passed on, and where a model lay on a disk is nobody's
+/* "sd_turbo" of "models/sd_turbo/" and of "models/sd_turbo.safetensors": pictures are passed on, and where a model lay on a disk is nobody's
  * business. */
 static char *model_name(const char *folder)
 {
+    const size_t suffix = strlen(".safetensors");
     size_t end = strlen(folder), start;
 
     while (end > 1 && folder[end - 1] == '/')
         end--;
     for (start = end; start > 0 && folder[start - 1] != '/'; start--)
         ;
+    if (end - start > suffix && !strncmp(folder + end - suffix, ".safetensors", suffix))
+        end -= suffix;
     return ons_format("%.*s", (int)(end - start), folder + start);
 }
 
@@ -133,7 +136,8 @@ char *ons_parameters_json(const ons_parameters *p)
 
 onestep_status ons_model_hash(const char *folder, char hex[65])
 {
-    char *path = ons_format("%s/unet/diffusion_pytorch_model.safetensors", folder);
+    char *path = ons_path_is_dir(folder) ? ons_format("%s/unet/diffusion_pytorch_model.safetensors", folder)
+                                         : ons_strdup(folder);
     onestep_status st = ONESTEP_OK;
     struct stat info;
 

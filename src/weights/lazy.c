@@ -16,6 +16,19 @@ bool ons_params_is_mapped(const ons_params *p, int index)
     return p->origins && p->origins[index].tensor;
 }
 
+ons_dtype ons_params_file_type(const ons_params *p)
+{
+    const ons_file_tensor *largest = NULL;
+
+    for (int i = 0; p->origins && i < p->n; i++) {
+        const ons_file_tensor *t = p->origins[i].tensor;
+
+        if (t && (!largest || t->size > largest->size))
+            largest = t;
+    }
+    return largest && largest->dtype != ONS_F64 ? largest->dtype : ONS_F32;
+}
+
 static int64_t plane_of(const ons_param *row)
 {
     return row->kind == ONS_PARAM_CONV ? row->shape.d[1] * row->shape.d[2] : 1;

@@ -59,6 +59,7 @@ float *ons_params_data(ons_params *p, int index);
 float *ons_params_region(ons_params *p);             /* whole region; reads all that is still only mapped */
 size_t ons_params_region_size(const ons_params *p);  /* floats, gaps included */
 size_t ons_params_n_values(const ons_params *p);     /* numbers that count, without gaps */
+ons_dtype ons_params_file_type(const ons_params *p); /* of the mapped file's largest tensor; F32: no file */
 void ons_params_set_trainable(ons_params *p, bool trainable); /* all of them */
 
 /* Every change of values must be followed by this: packed copies are refreshed at the next run. */
