@@ -161,7 +161,7 @@ static onestep_status follow_weights(ons_plan *p)
     ONS_TRY(ons_plan_prepare_again(p));
     for (int i = 0; i < ONS_MAX_PARAM_SETS; i++)
         if (moved >> i & 1)
-            ons_params_refresh(p->options.params[i]);
+            ONS_TRY(ons_params_refresh(p->options.params[i]));
     if (rebound || p->backend->real != ONS_F32) {
         ONS_TRY(locate_leaves(p));
         locate_steps(p);

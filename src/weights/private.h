@@ -7,7 +7,8 @@
 struct ons_packed {
     int index;
     char *layout;
-    void *data;
+    void *data; /* NULL: announced only */
+    size_t size_bytes;
     void *context; /* copy of what the pack function was given */
     ons_pack_fn pack;
     uint64_t version; /* of the set when last packed */

@@ -67,16 +67,17 @@ void ons_params_touch(ons_params *p);
 uint64_t ons_params_version(const ons_params *p);
 
 /*
- * A packed copy of one parameter in a kernel's layout. The first request creates it; later ones with the same
- * (index, layout) share it. `pack` writes `size_bytes` from the f32 master; it is called again by
- * ons_params_refresh when the version moved. Returns NULL when there is no memory. Owned by the set.
+ * A packed copy of one parameter in a kernel's layout. The first request announces it; later ones with the same
+ * (index, layout) share it. ons_params_refresh gives it memory and calls `pack`, which writes `size_bytes` from the f32 master,
+ * and calls it again when the version moved; until then its data is NULL. Returns NULL when there is no memory. Owned by the set.
  */
 typedef void (*ons_pack_fn)(void *dst, const float *src, const ons_param *param, const void *context);
 typedef struct ons_packed ons_packed;
 ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_pack_fn pack,
                               const void *context, size_t context_bytes);
 const void *ons_packed_data(const ons_packed *k);
-void ons_params_refresh(ons_params *p); /* repacks what is stale */
+onestep_status ons_params_refresh(ons_params *p) ONESTEP_CHECK; /* packs what is new or stale; NO_MEMORY names the parameter */
+size_t ons_params_packed_bytes(const ons_params *p); /* of all copies, those that are only announced included */
 
 /* Where a parameter stands in a file: a tensor, or one of n_parts equal runs of its rows (q, k and v in one tensor). */
 typedef struct ons_place_in_file {

@@ -221,6 +221,8 @@ static void run_prepared(const setup *s, const ons_kernel *k, int n_threads, con
 
     if (k->prepare && k->prepare(&prep) != ONESTEP_OK)
         fail_msg("%s: %s", k->name, onestep_error_text());
+    if (s->params)
+        assert_int_equal(ons_params_refresh(s->params), ONESTEP_OK);
     scratch = guard_alloc(prep.scratch_bytes, 0xff);
     for (int i = 0; i < s->node->n_in; i++)
         from[i] = guard_data(&in[i]);

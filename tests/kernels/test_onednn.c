@@ -100,7 +100,7 @@ static void check_weights(product *p, const ons_kernel *k, const ons_prep *prep,
     assert_non_null(scratch);
     ons_rand_uniform(1, stream, 0, w, K * N);
     ons_params_touch(p->set);
-    ons_params_refresh(p->set);
+    assert_int_equal(ons_params_refresh(p->set), ONESTEP_OK);
     k->run(prep, &(ons_args){in, out, scratch});
     for (int i = 0; i < K; i++)
         for (int j = 0; j < N; j++)
