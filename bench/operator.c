@@ -69,6 +69,8 @@ static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_
 
     if (k->prepare && (st = k->prepare(&c.prep)) != ONESTEP_OK)
         return st;
+    if ((st = ons_params_refresh(set)) != ONESTEP_OK)
+        return st;
     c.args.scratch = ons_calloc_aligned(c.prep.scratch_bytes + 64);
     st = c.args.scratch ? ONESTEP_OK : ONESTEP_NO_MEMORY;
     for (int i = 0; i < n->n_in; i++)

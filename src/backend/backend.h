@@ -72,6 +72,7 @@ onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, o
 void ons_plan_destroy(ons_plan **p);
 
 size_t ons_plan_peak_bytes(const ons_plan *p); /* arena and scratch, without weights */
+size_t ons_plan_plain_bytes(ons_plan *p); /* parameters that kernels read as they stand, and not from packed copies */
 onestep_status ons_plan_allocate(ons_plan *p) ONESTEP_CHECK;
 /* Replaces the weight set of a slot (same layout), e.g. EMA for sampling. */
 void ons_plan_bind_params(ons_plan *p, int slot, ons_params *params);

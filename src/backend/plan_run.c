@@ -54,6 +54,20 @@ static void find_plain(ons_plan *p)
         ons_plan_buffer(p, ons_graph_output_at(p->graph, i)->value)->plain = true;
 }
 
+size_t ons_plan_plain_bytes(ons_plan *p)
+{
+    size_t bytes = 0;
+
+    find_plain(p);
+    for (int i = 0; i < ons_graph_n_nodes(p->graph); i++) {
+        const ons_node *n = ons_graph_node(p->graph, i);
+
+        if (n->op == ONS_OP_PARAM && p->buffers[n->out[0]->id].plain)
+            bytes += p->buffers[n->out[0]->id].bytes;
+    }
+    return bytes;
+}
+
 static onestep_status locate_leaves(ons_plan *p)
 {
     find_plain(p);

@@ -55,9 +55,10 @@ static onestep_status convert(const convert_args *a)
     ONS_TRY(cli_open_model(&a->model, &m));
     type = stored_type(a, m);
     ONS_TRY(ons_model_save(m, a->output, type));
-    ons_info("%s: %.1f M weights of the UNet, %.1f M of the autoencoder, %.1f M of the text encoder, stored as %s", a->output,
-             (double)ons_params_n_values(m->unet) / 1e6, (double)ons_params_n_values(m->vae) / 1e6,
-             (double)ons_params_n_values(m->clip) / 1e6, ons_dtype_name(type));
+    ons_info(
+        "%s: %.1f M weights of the UNet, %.1f M of the autoencoder, %.1f M of the text encoder, stored as %s",
+        a->output, (double)ons_params_n_values(m->unet) / 1e6, (double)ons_params_n_values(m->vae) / 1e6,
+        (double)ons_params_n_values(m->clip) / 1e6, ons_dtype_name(type));
 fail:
     ons_model_close(&m);
     return st;
@@ -71,12 +72,14 @@ static int run(const cli_call *call)
     return cli_finish(convert(a));
 }
 
-static const cli_group groups[] = {{"Model", cli_model_options, offsetof(convert_args, model)}, {NULL, options, 0}, {0}};
+static const cli_group groups[] = {
+    {"Model", cli_model_options, offsetof(convert_args, model)}, {NULL, options, 0}, {0}};
 
 const cli_command cli_cmd_convert = {
     .name = "convert",
     .summary = "write a model as a diffusers folder",
-    .details = "Takes what generate takes: a folder of any generation or a checkpoint in one file, parts replaced. The result opens in "
+    .details = "Takes what generate takes: a folder of any generation or a checkpoint in one file, parts "
+               "replaced. The result opens in "
                "onestep and in diffusers.",
     .groups = groups,
     .values_size = sizeof(convert_args),

@@ -54,6 +54,10 @@ static const cli_option sampling[] = {
      .help = "starting noise; torch: what torch.randn gives for the seed on a CPU"},
     {0, "batch-size", CLI_INT, offsetof(generate_args, batch_size), .max = 1024, .preset = "0",
      .help = "pictures computed together; 0: by size"},
+    {0, "max-memory", CLI_SIZE, offsetof(generate_args, max_memory),
+     .help = "bytes for weights and buffers, such as 3G; default what can be had without swapping. More is refused, after trying tiles"},
+    {0, "vae-tiling", CLI_FLAG, offsetof(generate_args, vae_tiling),
+     .help = "decode tile by tile, whatever memory there is"},
     {0},
 };
 
@@ -268,7 +272,9 @@ static onestep_status compute(generate_job *j, ons_run_settings *s)
     ons_runner_options o = {.width = j->width,
                             .height = j->height,
                             .n_threads = j->args->common.n_threads,
-                            .precision = j->precision};
+                            .precision = j->precision,
+                            .max_memory = j->args->max_memory,
+                            .tiling = j->args->vae_tiling ? ONS_TILING_ON : ONS_TILING_AUTO};
     ons_runner *r = NULL;
     onestep_status st;
 

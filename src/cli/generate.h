@@ -18,6 +18,8 @@ typedef struct generate_args {
     double cfg_scale;
     const char *sampler;
     int count, batch_size, rng;
+    size_t max_memory;
+    bool vae_tiling;
     bool show, json;
 } generate_args;
 

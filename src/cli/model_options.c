@@ -3,15 +3,17 @@
 
 const cli_option cli_model_options[] = {
     {'m', "model", CLI_TEXT, offsetof(cli_model, model), .unit = "DIR|FILE", .required = true,
-     .help = "pipeline folder (onestep's, or any of diffusers' Stable Diffusion kind), or a Stable Diffusion 1.x or 2.x "
+     .help = "pipeline folder (onestep's, or any of diffusers' Stable Diffusion kind), or a Stable Diffusion "
+             "1.x or 2.x "
              "checkpoint in one safetensors file"},
     {0, "unet", CLI_TEXT, offsetof(cli_model, unet), .unit = "DIR|FILE",
      .help = "take the UNet from here: a folder, a file of weights, another model"},
-    {0, "vae", CLI_TEXT, offsetof(cli_model, vae), .unit = "DIR|FILE", .help = "take the autoencoder from here"},
+    {0, "vae", CLI_TEXT, offsetof(cli_model, vae), .unit = "DIR|FILE",
+     .help = "take the autoencoder from here"},
     {0, "tokenizer", CLI_TEXT, offsetof(cli_model, tokenizer), .unit = "DIR",
      .help = "folder with the vocabulary, for checkpoints in one file: default tokenizer/ beside the file"},
-    {0, "prediction", CLI_CHOICE, offsetof(cli_model, prediction), .choices = "auto|epsilon|v", .preset = "auto",
-     .help = "what the network predicts; auto: as the files say, else measured"},
+    {0, "prediction", CLI_CHOICE, offsetof(cli_model, prediction), .choices = "auto|epsilon|v",
+     .preset = "auto", .help = "what the network predicts; auto: as the files say, else measured"},
     {0},
 };
 

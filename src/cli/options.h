@@ -34,7 +34,8 @@ typedef enum cli_type {
     CLI_TEXT,   /* const char *, points into argv */
     CLI_CHOICE, /* int: index into `choices`, names separated by | */
     CLI_LIST,   /* cli_int_list of comma separated ints within [min, max] */
-    CLI_SEED    /* cli_seed: -1 or an unsigned 64-bit number */
+    CLI_SEED,   /* cli_seed: -1 or an unsigned 64-bit number */
+    CLI_SIZE    /* size_t, bytes: a number with K, M or G */
 } cli_type;
 
 typedef struct cli_option {

@@ -88,6 +88,26 @@ static bool read_real(const cli_option *o, void *dst, const char *text, char *wh
     return in_range(o, v, why, size);
 }
 
+/* Powers of 1000, as disks and memory are sold; without a letter nobody knows what was meant. */
+static bool read_size(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    static const char letters[] = "KMG";
+    char *end;
+    const double v = strtod(text, &end);
+    const char *letter = end != text && *end ? strchr(letters, *end & ~0x20) : NULL;
+    double factor = 1;
+
+    (void)o;
+    for (const char *p = letters; letter && p <= letter; p++)
+        factor *= 1000;
+    if (!letter || end[1] || !isfinite(v) || v <= 0 || v * factor > 1e15) {
+        snprintf(why, size, "a size such as 1.5G or 900M is expected");
+        return false;
+    }
+    *(size_t *)dst = (size_t)(v * factor);
+    return true;
+}
+
 static bool read_text(const cli_option *o, void *dst, const char *text, char *why, size_t size)
 {
     (void)o;
@@ -143,7 +163,8 @@ bool cli_set_value(const cli_option *o, void *group_values, const char *text, ch
 {
     static const value_reader readers[] = {
         [CLI_FLAG] = read_flag, [CLI_INT] = read_int,       [CLI_U64] = read_u64,   [CLI_REAL] = read_real,
-        [CLI_TEXT] = read_text, [CLI_CHOICE] = read_choice, [CLI_LIST] = read_list, [CLI_SEED] = read_seed};
+        [CLI_TEXT] = read_text, [CLI_CHOICE] = read_choice, [CLI_LIST] = read_list, [CLI_SEED] = read_seed,
+        [CLI_SIZE] = read_size};
 
     return readers[o->type](o, (char *)group_values + o->offset, text, why, why_size);
 }
@@ -159,7 +180,8 @@ const char *cli_value_word(const cli_option *o)
 {
     static const char *const words[] = {
         [CLI_FLAG] = "",     [CLI_INT] = "N",   [CLI_U64] = "N",        [CLI_REAL] = "X",
-        [CLI_TEXT] = "TEXT", [CLI_CHOICE] = "", [CLI_LIST] = "N,N,...", [CLI_SEED] = "N"};
+        [CLI_TEXT] = "TEXT", [CLI_CHOICE] = "", [CLI_LIST] = "N,N,...", [CLI_SEED] = "N",
+        [CLI_SIZE] = "SIZE"};
 
     if (o->unit)
         return o->unit;

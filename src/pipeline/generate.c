@@ -241,48 +241,6 @@ fail:
     return st;
 }
 
-/* False when there was something else than numbers. */
-static bool pixels_to_bytes(const float *src, uint8_t *dst, size_t n)
-{
-    bool finite = true;
-
-    for (size_t i = 0; i < n; i++) {
-        const float v = src[i] * 127.5f + 127.5f;
-
-        finite = finite && isfinite(v);
-        dst[i] = (uint8_t)(v > 255 ? 255 : v > 0 ? nearbyintf(v) : 0); /* NaN gives 0 */
-    }
-    return finite;
-}
-
-onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb)
-{
-    const size_t n_pixels = (size_t)n * (size_t)r->options.width * (size_t)r->options.height * 3;
-    const double start_s = ons_now_s();
-    float *pixels = NULL;
-    onestep_status st;
-
-    if (r->options.no_decoder || n < 1 || n > r->options.batch)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "%d latents to decode; this runner takes 1 to %d%s", n,
-                        r->options.batch, r->options.no_decoder ? " and was made without a decoder" : "");
-    ONS_TRY(ons_runner_decoder_plan(r));
-    ons_runner_put(r, r->decoder, "latent", 0, latents, (size_t)n * (size_t)ons_runner_latent_size(r));
-    ONS_TRY(ons_plan_run(r->decoder));
-    pixels = ons_malloc(n_pixels * sizeof *pixels);
-    if (!pixels) {
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for %d pictures", n);
-        goto fail;
-    }
-    ons_runner_get(r, r->decoder, "pixels", pixels, n_pixels);
-    r->stats.not_numbers = !pixels_to_bytes(pixels, rgb, n_pixels);
-    r->stats.flops += ons_plan_flops(r->decoder);
-    r->stats.decoder_s += ons_now_s() - start_s;
-    st = ONESTEP_OK;
-fail:
-    ons_free(pixels);
-    return st;
-}
-
 onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
                               const char *const *negatives, const float *noise, const uint64_t *seeds,
                               float *latents, uint8_t *rgb)
@@ -305,6 +263,7 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
             return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d latents", n);
         latents = own_latents;
     }
+    ONS_TRY(ons_runner_fit(r, key, rgb != NULL));
     ONS_TRY(ons_runner_unet_plan(r, key, &unet));
     ONS_TRY(set_contexts(r, unet, key.guided, n, prompts, negatives));
     if (key.guided)

@@ -10,6 +10,9 @@
 
 typedef struct ons_runner ons_runner;
 
+/* Decoding tile by tile takes the memory of one tile; seams are blended, and colours may differ a little from those of the whole. */
+typedef enum ons_tiling { ONS_TILING_AUTO, ONS_TILING_ON, ONS_TILING_OFF } ons_tiling; /* auto: when the whole does not fit */
+
 typedef struct ons_runner_options {
     int batch;            /* pictures per run, >= 1 */
     int width, height;    /* pixels; 0: the model's own */
@@ -17,6 +20,8 @@ typedef struct ons_runner_options {
     ons_dtype precision;  /* F32 or BF16 */
     const ons_backend *backend; /* NULL: cpu */
     bool no_decoder;      /* latents only (pairs) */
+    size_t max_memory;    /* bytes for weights and buffers; 0: what the system can give without swapping */
+    ons_tiling tiling;    /* of the decoder */
 } ons_runner_options;
 
 typedef enum ons_noise_kind { ONS_NOISE_PHILOX, ONS_NOISE_TORCH } ons_noise_kind;
@@ -55,7 +60,8 @@ void ons_runner_latent_shape(const ons_runner *r, int64_t *h, int64_t *w, int64_
 void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w, int64_t c, float *dst);
 
 /*
- * Runs n <= batch pictures. prompts/negatives [n] (negatives NULL: empty), noise [n, latent_size], seeds [n] for the fresh noise of stochastic samplers (may be NULL),
+ * Runs n <= batch pictures. NO_MEMORY, before anything large is allocated, when weights and buffers exceed max_memory: the message says what
+ * would fit. prompts/negatives [n] (negatives NULL: empty), noise [n, latent_size], seeds [n] for the fresh noise of stochastic samplers (may be NULL),
  * latents [n, latent_size] out (scaled, as the UNet sees them; may be NULL), rgb [n, H, W, 3] out 8-bit (may be NULL).
  */
 onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
@@ -74,6 +80,7 @@ typedef struct ons_run_stats {
     bool not_numbers;
 } ons_run_stats;
 ons_run_stats ons_runner_stats(const ons_runner *r);
-size_t ons_runner_peak_bytes(const ons_runner *r);
+size_t ons_runner_peak_bytes(const ons_runner *r); /* buffers of the plans so far, without weights */
+bool ons_runner_is_tiled(const ons_runner *r);     /* the decoder, once a run has decided it */
 
 #endif

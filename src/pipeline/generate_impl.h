@@ -5,7 +5,7 @@
 #include "diffusion/sampler.h"
 #include "pipeline/generate.h"
 
-enum { MAX_UNET_PLANS = 4, PROMPT_BUCKETS = 1024, MAX_CACHE_BYTES = 64 << 20 };
+enum { MAX_UNET_PLANS = 4, PROMPT_BUCKETS = 1024, MAX_CACHE_BYTES = 64 << 20, TILE_LATENTS = 64 };
 
 /* What tells UNet plans of one runner apart. */
 typedef struct ons_unet_key {
@@ -35,6 +35,8 @@ struct ons_runner {
     int64_t h, w, c; /* latent */
     int64_t n_tokens, n_hidden;
     ons_plan *text, *decoder;
+    bool tiled; /* the decoder's plan takes one tile and not the batch */
+    double fitted_bytes; /* of the last run that was found to fit; 0: none */
     ons_unet_plan unet[MAX_UNET_PLANS];
     int n_unet;
     ons_prompt_cache prompts;
@@ -43,10 +45,18 @@ struct ons_runner {
     ons_run_stats stats;
 };
 
-/* Plans, made on first use and kept (generate_plans.c). */
+/* Plans, made on first use and kept (generate_plans.c). They come with memory. */
 onestep_status ons_runner_text_plan(ons_runner *r) ONESTEP_CHECK;
 onestep_status ons_runner_decoder_plan(ons_runner *r) ONESTEP_CHECK;
 onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out) ONESTEP_CHECK;
+/* The same without memory, for knowing what they will take. */
+onestep_status ons_runner_make_text_plan(ons_runner *r) ONESTEP_CHECK;
+onestep_status ons_runner_make_decoder_plan(ons_runner *r) ONESTEP_CHECK;
+onestep_status ons_runner_make_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out) ONESTEP_CHECK;
+/* Checks that a run fits into memory; switches to tiles where that helps and is allowed (generate_fit.c). */
+onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode) ONESTEP_CHECK;
+/* Latents of the decoder's plan: the picture's, or a tile's. */
+void ons_runner_decoder_size(const ons_runner *r, int64_t *h, int64_t *w);
 /* f32 values into an input at element `at`, out of a result; converted where the backend computes in double. */
 void ons_runner_put(const ons_runner *r, ons_plan *p, const char *input, size_t at, const float *src, size_t n);
 void ons_runner_get(const ons_runner *r, ons_plan *p, const char *result, float *dst, size_t n);

@@ -22,7 +22,7 @@ static ons_plan_options plan_options(const ons_runner *r, ons_params *params, co
     return o;
 }
 
-/* Ends the building of *g, whose results are marked, and turns it into a plan with memory. */
+/* Ends the building of *g, whose results are marked, and turns it into a plan. */
 static onestep_status finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const char *label,
                                   ons_plan **out)
 {
@@ -32,7 +32,6 @@ static onestep_status finish_plan(const ons_runner *r, ons_graph **g, ons_params
 
     ONS_TRY(ons_graph_finish(*g));
     ONS_TRY(ons_plan_create(g, &o, &p));
-    ONS_TRY(ons_plan_allocate(p));
     ons_plan_set_cancellable(p, true);
     *out = p;
     return ONESTEP_OK;
@@ -42,7 +41,7 @@ fail:
     return st;
 }
 
-onestep_status ons_runner_text_plan(ons_runner *r)
+onestep_status ons_runner_make_text_plan(ons_runner *r)
 {
     const ons_shape shape = ONS_SHAPE2(r->options.batch, r->n_tokens);
     ons_graph *g = NULL;
@@ -61,25 +60,49 @@ onestep_status ons_runner_text_plan(ons_runner *r)
     return finish_plan(r, &g, r->model->clip, label, &r->text);
 }
 
-onestep_status ons_runner_decoder_plan(ons_runner *r)
+onestep_status ons_runner_text_plan(ons_runner *r)
+{
+    const onestep_status st = ons_runner_make_text_plan(r);
+
+    return st == ONESTEP_OK ? ons_plan_allocate(r->text) : st;
+}
+
+void ons_runner_decoder_size(const ons_runner *r, int64_t *h, int64_t *w)
+{
+    *h = r->tiled && r->h > TILE_LATENTS ? TILE_LATENTS : r->h;
+    *w = r->tiled && r->w > TILE_LATENTS ? TILE_LATENTS : r->w;
+}
+
+onestep_status ons_runner_make_decoder_plan(ons_runner *r)
 {
     const ons_vae_config *c = &r->model->vae_config;
-    const ons_shape shape = ONS_SHAPE4(r->options.batch, r->h, r->w, r->c);
+    const int factor = ons_vae_factor(c), n = r->tiled ? 1 : r->options.batch;
     ons_graph *g = NULL;
+    ons_shape shape;
     ons_value *x;
     ons_nn nn;
     char label[64];
+    int64_t h, w;
 
     if (r->decoder)
         return ONESTEP_OK;
+    ons_runner_decoder_size(r, &h, &w);
+    shape = ONS_SHAPE4(n, h, w, r->c);
     if (ons_graph_create(&g) != ONESTEP_OK)
         return ONESTEP_NO_MEMORY;
     ons_nn_init(&nn, g, r->model->vae, 0, false);
     x = ons_input(g, "latent", ONS_F32, &shape);
     x = ons_affine(g, x, 1 / c->scaling_factor, c->shift_factor);
     ons_graph_output(g, ons_vae_decode_build(&nn, c, x), "pixels");
-    snprintf(label, sizeof label, "decoder %dx%dx%d", r->options.batch, r->options.height, r->options.width);
+    snprintf(label, sizeof label, "decoder %dx%dx%d", n, (int)h * factor, (int)w * factor);
     return finish_plan(r, &g, r->model->vae, label, &r->decoder);
+}
+
+onestep_status ons_runner_decoder_plan(ons_runner *r)
+{
+    const onestep_status st = ons_runner_make_decoder_plan(r);
+
+    return st == ONESTEP_OK ? ons_plan_allocate(r->decoder) : st;
 }
 
 static ons_value *timestep_leaf(const ons_runner *r, ons_graph *g, int timestep)
@@ -137,7 +160,7 @@ static onestep_status build_unet(ons_runner *r, ons_unet_key key, ons_plan **out
     return finish_plan(r, &g, r->model->unet, label, out);
 }
 
-onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out)
+onestep_status ons_runner_make_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out)
 {
     ons_plan *p = NULL;
     onestep_status st;
@@ -158,6 +181,13 @@ onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **
     return ONESTEP_OK;
 fail:
     return st;
+}
+
+onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out)
+{
+    const onestep_status st = ons_runner_make_unet_plan(r, key, out);
+
+    return st == ONESTEP_OK ? ons_plan_allocate(*out) : st;
 }
 
 static ons_dtype real_type(const ons_runner *r)

@@ -1,6 +1,7 @@
 /*
- * What a network predicts, where no file says it. At the last timestep x_t is noise but for 7 % of its amplitude, so a network that
- * predicts the noise gives its input back, and one that predicts v = a eps - s x0 gives nearly minus the clean latent, which is unlike it.
+ * What a network predicts, where no file says it. At the last timestep x_t is noise but for 7 % of its
+ * amplitude, so a network that predicts the noise gives its input back, and one that predicts v = a eps - s x0
+ * gives nearly minus the clean latent, which is unlike it.
  */
 #include <math.h>
 
@@ -48,8 +49,11 @@ fail:
 onestep_status ons_model_settle_prediction(ons_model *m)
 {
     const int factor = ons_vae_factor(&m->vae_config), side = SIDE_PIXELS / factor * factor;
-    const ons_runner_options o = {
-        .batch = 1, .width = side, .height = side, .precision = ons_backend_cpu.native_precision(), .no_decoder = true};
+    const ons_runner_options o = {.batch = 1,
+                                  .width = side,
+                                  .height = side,
+                                  .precision = ons_backend_cpu.native_precision(),
+                                  .no_decoder = true};
     ons_runner *r = NULL;
     double likeness = 0;
     onestep_status st = ONESTEP_OK;
@@ -60,7 +64,8 @@ onestep_status ons_model_settle_prediction(ons_model *m)
     ONS_TRY(measure(m, r, &likeness));
     m->schedule.prediction = likeness > LIKENESS ? ONS_PREDICT_EPSILON : ONS_PREDICT_V;
     m->prediction_stated = true;
-    ons_info("%s: predicts %s (its output at the last timestep is %.0f %% like the noise it was given); --prediction overrides",
+    ons_info("%s: predicts %s (its output at the last timestep is %.0f %% like the noise it was given); "
+             "--prediction overrides",
              m->path, likeness > LIKENESS ? "noise" : "v", 100 * likeness);
 fail:
     ons_runner_destroy(&r);

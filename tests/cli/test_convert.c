@@ -56,7 +56,8 @@ static void draw(const char *model, const char *picture)
 {
     program_run r = {0};
 
-    run_program(&r, "generate", "-m", model, "-p", "red heart", "-s", "3", "--type", "f32", "-o", picture, NULL);
+    run_program(&r, "generate", "-m", model, "-p", "red heart", "-s", "3", "--type", "f32", "-o", picture,
+                NULL);
     expect(&r, 0, "seed: 3");
     free_run(&r);
 }
@@ -110,12 +111,16 @@ static void a_unet_may_come_from_another_model(void **state)
     strcpy(mixed, in_folder(folder, "mixed.png"));
     strcpy(own, in_folder(folder, "own.png"));
     draw(teacher, own);
-    run_program(&r, "generate", "-m", teacher, "--unet", student, "-p", "red heart", "-s", "3", "--type", "f32", "-o", mixed, NULL);
+    run_program(&r, "generate", "-m", teacher, "--unet", student, "-p", "red heart", "-s", "3", "--type", "f32",
+                "-o", mixed, NULL);
     expect(&r, 0, "seed: 3");
-    assert_true(compare(own, mixed) == 0); /* tiny models all start from one seed: the same UNet from another folder */
-    run_program(&r, "generate", "-m", teacher, "--unet", in_folder(teacher, "vae"), "-p", "x", "-o", mixed, NULL);
+    assert_true(compare(own, mixed) ==
+                0); /* tiny models all start from one seed: the same UNet from another folder */
+    run_program(&r, "generate", "-m", teacher, "--unet", in_folder(teacher, "vae"), "-p", "x", "-o", mixed,
+                NULL);
     expect(&r, 1, "this is a AutoencoderKL");
-    run_program(&r, "generate", "-m", in_folder(teacher, "unet/diffusion_pytorch_model.safetensors"), "-p", "x", NULL);
+    run_program(&r, "generate", "-m", in_folder(teacher, "unet/diffusion_pytorch_model.safetensors"), "-p", "x",
+                NULL);
     expect(&r, 1, "--unet");
     free_run(&r);
 }

@@ -78,6 +78,47 @@ static void the_same_seed_gives_the_same_bytes(void **state)
     free_run(&r);
 }
 
+/* Mean difference of two pictures of one size. */
+static double difference(const char *a, const char *b)
+{
+    ons_image x, y;
+    double sum = 0;
+    int n;
+
+    assert_int_equal(ons_image_load(a, &x), ONESTEP_OK);
+    assert_int_equal(ons_image_load(b, &y), ONESTEP_OK);
+    n = x.width * x.height * 3;
+    assert_int_equal(n, y.width * y.height * 3);
+    for (int i = 0; i < n; i++)
+        sum += abs(x.rgb[i] - y.rgb[i]);
+    ons_image_fini(&x);
+    ons_image_fini(&y);
+    return sum / n;
+}
+
+static void memory_is_bounded(void **state)
+{
+    const char *whole = in_folder(folder, "whole.png"), *tiles = in_folder(folder, "tiles.png");
+    program_run r = {0};
+
+    (void)state;
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "-o", whole, NULL);
+    expect(&r, 0, "seed: 7");
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "-o", tiles, "--max-memory", "32M", NULL);
+    expect(&r, 0, "decoding in tiles");
+    assert_true(difference(whole, tiles) > 0 && difference(whole, tiles) < 3);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "-o", tiles, "--vae-tiling", NULL);
+    expect(&r, 0, "seed: 7");
+    assert_true(difference(whole, tiles) > 0 && difference(whole, tiles) < 3);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-W", "2048", "-H", "2048", "--max-memory", "60M", "-o", in_folder(folder, "no.png"), NULL);
+    expect(&r, 1, "would fit");
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "--max-memory", "100K", "-o", in_folder(folder, "no.png"), NULL);
+    expect(&r, 1, "the weights alone take");
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "--max-memory", "4", NULL);
+    expect(&r, 2, "such as 1.5G");
+    free_run(&r);
+}
+
 static void without_a_seed_every_run_is_another(void **state)
 {
     program_run r = {0};
@@ -431,6 +472,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_seed_gives_the_same_bytes),
+        cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(without_a_seed_every_run_is_another),
         cmocka_unit_test(settings_stand_in_the_picture),
         cmocka_unit_test(a_student_takes_one_step_at_its_timestep),
