@@ -104,7 +104,7 @@ static void memory_is_bounded(void **state)
     (void)state;
     run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "-o", whole, NULL);
     expect(&r, 0, "seed: 7");
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "-o", tiles, "--max-memory", "32M", NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "-o", tiles, "--max-memory", "48M", NULL);
     expect(&r, 0, "decoding in tiles");
     assert_true(difference(whole, tiles) > 0 && difference(whole, tiles) < 3);
     run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "-o", tiles, "--vae-tiling", NULL);
