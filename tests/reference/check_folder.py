@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Opens a pipeline folder in diffusers and in onestep and compares the pictures of both, given the same seed.
 
-    python tests/reference/check_folder.py ONESTEP FOLDER [--variant fp16] [--steps N]
+    python tests/reference/check_folder.py ONESTEP FOLDER [--variant fp16] [--steps N] [--file CHECKPOINT] [--side PIXELS]
 
 ONESTEP is the program. A student's folder (onestep.json has a timestep) is sampled in one step by the scheduler that
-the folder names; others with DDIM in N steps at guidance 3. Fails when a channel differs by more than 2 of 255.
+the folder names; others with DDIM in N steps at guidance 3. With --file onestep draws from that checkpoint and diffusers from the
+folder that it was made of (make_single_file.py). Fails when a channel differs by more than 2 of 255.
 """
 import argparse
 import json
@@ -44,10 +45,10 @@ def paint_in_diffusers(folder, variant, call):
     return numpy.asarray(pipe(PROMPT, generator=generator, **call).images[0])
 
 
-def paint_in_onestep(program, folder, arguments):
+def paint_in_onestep(program, model, arguments):
     with tempfile.TemporaryDirectory() as out:
         path = pathlib.Path(out) / "picture.png"
-        subprocess.run([program, "generate", "-m", folder, "-p", PROMPT, "-o", path, "--seed", str(SEED), "--type", "f32", "--rng",
+        subprocess.run([program, "generate", "-m", model, "-p", PROMPT, "-o", path, "--seed", str(SEED), "--type", "f32", "--rng",
                         "torch", *arguments], check=True)
         return numpy.asarray(Image.open(path).convert("RGB"))
 
@@ -58,10 +59,16 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--variant")
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--file", type=pathlib.Path)
+    parser.add_argument("--side", type=int, help="default: the model's own size")
     args = parser.parse_args()
     call, arguments = settings_of(card_of(args.folder), args.steps)
+    if args.side:
+        call.update(width=args.side, height=args.side)
+        arguments = [*arguments, "-W", str(args.side), "-H", str(args.side)]
     theirs = paint_in_diffusers(args.folder, args.variant, call)
-    ours = paint_in_onestep(args.program, args.folder, arguments)
+    arguments += ["--prediction", "epsilon", "--tokenizer", args.folder / "tokenizer"] if args.file else []
+    ours = paint_in_onestep(args.program, args.file or args.folder, arguments)
     if theirs.shape != ours.shape:
         sys.exit(f"sizes differ: diffusers {theirs.shape}, onestep {ours.shape}")
     difference = numpy.abs(theirs.astype(int) - ours.astype(int))
