@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 static atomic_long fail_countdown;
 
@@ -120,15 +119,6 @@ void ons_free_aligned(void *p)
         munmap(head, head->total_bytes);
     else
         free(head);
-}
-
-void ons_release_pages(void *p, size_t size_bytes)
-{
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)p;
-    const uintptr_t from = (begin + page - 1) / page * page, to = (begin + size_bytes) / page * page;
-
-    if (from < to)
-        madvise((void *)from, to - from, MADV_DONTNEED); /* advice: a refusal costs memory alone */
 }
 
 typedef struct chunk {

@@ -15,8 +15,6 @@ void ons_free(void *p);
 /* 64-byte aligned, zeroed; huge sizes are fine (pages are touched on first use). Release with ons_free_aligned. */
 void *ons_calloc_aligned(size_t size_bytes);
 void ons_free_aligned(void *p);
-/* Gives the whole pages within [p, p + size) back to the system; what stood there is lost (zero, or as it was). */
-void ons_release_pages(void *p, size_t size_bytes);
 
 /* Test hook: the n-th allocation from now fails (1 = next one), 0 switches it off. */
 void ons_memory_fail_after(long n);

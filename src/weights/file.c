@@ -130,8 +130,7 @@ onestep_status ons_params_map(ons_params *p, struct ons_safetensors *file, const
 static onestep_status write_one(ons_params *p, int i, ons_dtype dtype, ons_safetensors_writer *w)
 {
     const ons_param *row = &p->rows[i];
-    const float *src = p->region + row->offset;
-    const bool mapped = ons_params_is_mapped(p, i);
+    const float *src = ons_params_borrow(p, i);
     size_t n = (size_t)ons_shape_count(&row->shape);
     float *buffer = ons_malloc(n * sizeof *buffer + 1);
     void *out = ons_malloc(n * ons_dtype_size(dtype) + 1);
@@ -141,14 +140,10 @@ static onestep_status write_one(ons_params *p, int i, ons_dtype dtype, ons_safet
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory to write %s", row->name);
         goto fail;
     }
-    if (mapped)
-        ons_params_borrow(p, i);
     if (row->kind == ONS_PARAM_CONV)
         ons_param_to_file(row, buffer, src);
     else
         memcpy(buffer, src, n * sizeof *buffer);
-    if (mapped)
-        ons_params_give_back(p, i);
     ons_convert(out, dtype, buffer, ONS_F32, n);
     st = ons_safetensors_writer_data(w, out, n * ons_dtype_size(dtype));
 fail:
@@ -175,6 +170,7 @@ onestep_status ons_params_save(ons_params *p, const char *path, ons_dtype dtype)
         ONS_TRY(write_one(p, i, dtype, w));
     st = ons_safetensors_writer_commit(w);
 fail:
+    ons_params_end_borrowing(p);
     ons_safetensors_writer_destroy(&w);
     return st;
 }

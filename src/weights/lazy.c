@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/system.h"
 #include "io/safetensors.h"
 #include "weights/private.h"
 
@@ -14,6 +15,27 @@ enum { CHUNK = 1024 };
 bool ons_params_is_mapped(const ons_params *p, int index)
 {
     return p->origins && p->origins[index].tensor;
+}
+
+ons_dtype ons_params_value_type(const ons_params *p, int index)
+{
+    const ons_origin *o = p->origins ? &p->origins[index] : NULL;
+    const bool half = o && o->tensor && !o->updates && (o->tensor->dtype == ONS_F16 || o->tensor->dtype == ONS_BF16);
+
+    return half ? o->tensor->dtype : ONS_F32;
+}
+
+const void *ons_params_file_values(const ons_params *p, int index)
+{
+    const ons_origin *o = &p->origins[index];
+
+    return (const char *)o->tensor->data +
+           (size_t)(o->part * ons_shape_count(&p->rows[index].shape)) * ons_dtype_size(o->tensor->dtype);
+}
+
+void ons_params_forget_pages(const ons_params *p, int index)
+{
+    ons_safetensors_forget(p->origins[index].file, p->origins[index].tensor);
 }
 
 ons_dtype ons_params_file_type(const ons_params *p)
@@ -72,28 +94,32 @@ static void scatter(const ons_param *row, float *dst, int64_t at, const float *v
     }
 }
 
-/* The tensor's values into the row: converted and permuted in small pieces, since nothing here may fail. */
-static void read_values(ons_params *p, int index)
+/* One piece of a tensor's values: converted and permuted through the stack, since nothing here may fail. */
+static void read_piece(const ons_param *row, ons_dtype type, const char *src, float *dst, int64_t at, int n)
 {
-    const ons_param *row = &p->rows[index];
-    const ons_origin *o = &p->origins[index];
-    const size_t size = ons_dtype_size(o->tensor->dtype);
-    const int64_t count = ons_shape_count(&row->shape);
-    const char *src = (const char *)o->tensor->data + (size_t)(o->part * count) * size;
-    float *dst = p->region + row->offset, values[CHUNK];
+    const size_t size = ons_dtype_size(type);
+    float values[CHUNK];
     double aligned[CHUNK]; /* the mapping gives no alignment; of the widest type */
 
-    for (int64_t at = 0; at < count; at += CHUNK) {
-        const int n = count - at < CHUNK ? (int)(count - at) : CHUNK;
+    memcpy(aligned, src + (size_t)at * size, (size_t)n * size);
+    ons_convert(values, ONS_F32, aligned, type, (size_t)n);
+    if (row->kind == ONS_PARAM_CONV)
+        scatter(row, dst, at, values, n);
+    else
+        memcpy(dst + at, values, (size_t)n * sizeof *values);
+}
 
-        memcpy(aligned, src + (size_t)at * size, (size_t)n * size);
-        ons_convert(values, ONS_F32, aligned, o->tensor->dtype, (size_t)n);
-        if (row->kind == ONS_PARAM_CONV)
-            scatter(row, dst, at, values, n);
-        else
-            memcpy(dst + at, values, (size_t)n * sizeof *values);
-    }
-    ons_safetensors_forget(o->file, o->tensor);
+static void read_values(ons_params *p, int index, float *dst)
+{
+    const ons_param *row = &p->rows[index];
+    const ons_dtype type = p->origins[index].tensor->dtype;
+    const char *src = ons_params_file_values(p, index);
+    const int64_t count = ons_shape_count(&row->shape), n_pieces = (count + CHUNK - 1) / CHUNK;
+
+#pragma omp parallel for schedule(static) num_threads(ons_physical_cores()) if (n_pieces > 64)
+    for (int64_t i = 0; i < n_pieces; i++)
+        read_piece(row, type, src, dst, i * CHUNK, count - i * CHUNK < CHUNK ? (int)(count - i * CHUNK) : CHUNK);
+    ons_params_forget_pages(p, index);
 }
 
 /* W += scale up down, row by row of `up`. */
@@ -110,21 +136,45 @@ static void add_update(float *w, int64_t n_out, int64_t n_in, const ons_low_rank
         }
 }
 
-void ons_params_borrow(ons_params *p, int index)
+/* The row's values as they are now, updates added, to `dst`. */
+static void read_row(ons_params *p, int index, float *dst)
 {
     const ons_param *row = &p->rows[index];
     const int64_t n_out = row->shape.n ? row->shape.d[0] : 1;
 
-    read_values(p, index);
+    read_values(p, index, dst);
     for (const ons_low_rank *u = p->origins[index].updates; u; u = u->next)
-        add_update(p->region + row->offset, n_out, ons_shape_count(&row->shape) / (n_out ? n_out : 1), u);
+        add_update(dst, n_out, ons_shape_count(&row->shape) / (n_out ? n_out : 1), u);
 }
 
-void ons_params_give_back(ons_params *p, int index)
+/* Room for the largest row that is still in a file; without memory for it a row of the region serves. */
+static float *borrowing_room(ons_params *p, int index)
 {
-    const ons_param *row = &p->rows[index];
+    size_t largest = 0;
 
-    ons_release_pages(p->region + row->offset, (size_t)ons_shape_count(&row->shape) * sizeof(float));
+    for (int i = 0; !p->borrowed && i < p->n; i++)
+        if (ons_params_is_mapped(p, i) && (size_t)ons_shape_count(&p->rows[i].shape) > largest)
+            largest = (size_t)ons_shape_count(&p->rows[i].shape);
+    if (!p->borrowed)
+        p->borrowed = ons_calloc_aligned(largest * sizeof(float));
+    return p->borrowed ? p->borrowed : p->region + p->rows[index].offset;
+}
+
+const float *ons_params_borrow(ons_params *p, int index)
+{
+    float *dst;
+
+    if (!ons_params_is_mapped(p, index))
+        return p->region + p->rows[index].offset;
+    dst = borrowing_room(p, index);
+    read_row(p, index, dst);
+    return dst;
+}
+
+void ons_params_end_borrowing(ons_params *p)
+{
+    ons_free_aligned(p->borrowed);
+    p->borrowed = NULL;
 }
 
 static void drop_updates(ons_origin *o)
@@ -139,7 +189,7 @@ static void drop_updates(ons_origin *o)
 
 void ons_params_fetch(ons_params *p, int index)
 {
-    ons_params_borrow(p, index);
+    read_row(p, index, p->region + p->rows[index].offset);
     drop_updates(&p->origins[index]);
     p->origins[index].tensor = NULL;
 }

@@ -25,21 +25,20 @@ void ons_packed_destroy_all(ons_params *p)
 /* A parameter that is still in a file is in memory for the time of packing alone. */
 static onestep_status pack_now(ons_params *p, ons_packed *k)
 {
-    const bool mapped = ons_params_is_mapped(p, k->index);
-
     if (!k->data && !(k->data = ons_calloc_aligned(k->size_bytes ? k->size_bytes : 1)))
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a packed copy (%zu bytes) of %s", k->size_bytes,
                         p->rows[k->index].name);
-    if (mapped)
-        ons_params_borrow(p, k->index);
-    k->pack(k->data, p->region + p->rows[k->index].offset, ons_params_at(p, k->index), k->context);
-    if (mapped)
-        ons_params_give_back(p, k->index);
+    if (k->packer.from_file && ons_params_value_type(p, k->index) != ONS_F32) {
+        k->packer.from_file(k->data, ons_params_file_values(p, k->index), &p->rows[k->index], k->context);
+        ons_params_forget_pages(p, k->index);
+    } else {
+        k->packer.from_values(k->data, ons_params_borrow(p, k->index), &p->rows[k->index], k->context);
+    }
     k->version = p->version;
     return ONESTEP_OK;
 }
 
-static ons_packed *create_packed(int index, const char *layout, size_t size_bytes, ons_pack_fn pack, const void *context,
+static ons_packed *create_packed(int index, const char *layout, size_t size_bytes, ons_packer packer, const void *context,
                                  size_t context_bytes)
 {
     ons_packed *k = ons_calloc(1, sizeof *k);
@@ -47,7 +46,7 @@ static ons_packed *create_packed(int index, const char *layout, size_t size_byte
     if (!k)
         return NULL;
     k->index = index;
-    k->pack = pack;
+    k->packer = packer;
     k->layout = ons_strdup(layout);
     k->size_bytes = size_bytes;
     k->context = ons_malloc(context_bytes ? context_bytes : 1);
@@ -60,7 +59,7 @@ static ons_packed *create_packed(int index, const char *layout, size_t size_byte
     return k;
 }
 
-ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_pack_fn pack,
+ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_packer packer,
                               const void *context, size_t context_bytes)
 {
     ons_packed *k;
@@ -68,7 +67,7 @@ ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size
     for (k = p->packed; k; k = k->next)
         if (k->index == index && !strcmp(k->layout, layout))
             return k;
-    k = create_packed(index, layout, size_bytes, pack, context, context_bytes);
+    k = create_packed(index, layout, size_bytes, packer, context, context_bytes);
     if (!k)
         return NULL;
     k->next = p->packed;
@@ -83,14 +82,13 @@ const void *ons_packed_data(const ons_packed *k)
 
 onestep_status ons_params_refresh(ons_params *p)
 {
-    for (ons_packed *k = p->packed; k; k = k->next) {
-        const bool stale = !k->data || k->version != p->version;
-        const onestep_status st = stale ? pack_now(p, k) : ONESTEP_OK;
+    onestep_status st = ONESTEP_OK;
 
-        if (st != ONESTEP_OK)
-            return st;
-    }
-    return ONESTEP_OK;
+    for (ons_packed *k = p->packed; k && st == ONESTEP_OK; k = k->next)
+        if (!k->data || k->version != p->version)
+            st = pack_now(p, k);
+    ons_params_end_borrowing(p);
+    return st;
 }
 
 size_t ons_params_packed_bytes(const ons_params *p)

@@ -10,7 +10,7 @@ struct ons_packed {
     void *data; /* NULL: announced only */
     size_t size_bytes;
     void *context; /* copy of what the pack function was given */
-    ons_pack_fn pack;
+    ons_packer packer;
     uint64_t version; /* of the set when last packed */
     ons_packed *next;
 };
@@ -37,6 +37,7 @@ struct ons_params {
     ons_origin *origins;           /* [n] once a file is mapped, else NULL */
     struct ons_safetensors **files; /* that origins point into, shared */
     int n_files;
+    float *borrowed; /* of the row that was borrowed last */
     int n, capacity;
     int *slots; /* hash table over names: row + 1, 0 empty */
     size_t n_slots;
@@ -51,8 +52,12 @@ void ons_packed_destroy_all(ons_params *p);
 /* lazy.c: values that are still in a file. */
 bool ons_params_is_mapped(const ons_params *p, int index);
 void ons_params_fetch(ons_params *p, int index);   /* into the region, for good */
-void ons_params_borrow(ons_params *p, int index);  /* into the region, until given back */
-void ons_params_give_back(ons_params *p, int index);
+/* The values, valid until the next borrow; in a buffer that end_borrowing releases when they are still in a file. */
+const float *ons_params_borrow(ons_params *p, int index);
+/* 16-bit values in file order, where ons_params_value_type says that there are such. */
+const void *ons_params_file_values(const ons_params *p, int index);
+void ons_params_forget_pages(const ons_params *p, int index); /* of its tensor */
+void ons_params_end_borrowing(ons_params *p);
 void ons_params_forget_files(ons_params *p);       /* with the updates that wait */
 /* row's file order from and to the engine's, [out, in, kh, kw] and [out, kh, kw, in]; the same order for all but convolutions */
 void ons_param_from_file(const ons_param *row, float *dst, const float *src);

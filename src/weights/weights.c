@@ -24,6 +24,7 @@ void ons_params_destroy(ons_params **p)
         return;
     ons_packed_destroy_all(*p);
     ons_params_forget_files(*p);
+    ons_params_end_borrowing(*p);
     for (int i = 0; i < (*p)->n; i++)
         ons_free((void *)(*p)->rows[i].name);
     ons_free((*p)->rows);

@@ -59,6 +59,7 @@ float *ons_params_data(ons_params *p, int index);
 float *ons_params_region(ons_params *p);             /* whole region; reads all that is still only mapped */
 size_t ons_params_region_size(const ons_params *p);  /* floats, gaps included */
 size_t ons_params_n_values(const ons_params *p);     /* numbers that count, without gaps */
+ons_dtype ons_params_value_type(const ons_params *p, int index); /* F16 or BF16 where a mapped file has all of it so; else F32 */
 ons_dtype ons_params_file_type(const ons_params *p); /* of the mapped file's largest tensor; F32: no file */
 void ons_params_set_trainable(ons_params *p, bool trainable); /* all of them */
 
@@ -68,12 +69,18 @@ uint64_t ons_params_version(const ons_params *p);
 
 /*
  * A packed copy of one parameter in a kernel's layout. The first request announces it; later ones with the same
- * (index, layout) share it. ons_params_refresh gives it memory and calls `pack`, which writes `size_bytes` from the f32 master,
+ * (index, layout) share it. ons_params_refresh gives it memory and calls the packer, which writes `size_bytes` from the f32 master,
  * and calls it again when the version moved; until then its data is NULL. Returns NULL when there is no memory. Owned by the set.
  */
 typedef void (*ons_pack_fn)(void *dst, const float *src, const ons_param *param, const void *context);
+/* Straight from a mapped file, when the packed copy keeps the file's 16-bit type: src in file order, of any alignment. */
+typedef void (*ons_pack_file_fn)(void *dst, const void *src, const ons_param *param, const void *context);
+typedef struct ons_packer {
+    ons_pack_fn from_values;
+    ons_pack_file_fn from_file; /* NULL: only from values; else asked for where ons_params_value_type is not F32 */
+} ons_packer;
 typedef struct ons_packed ons_packed;
-ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_pack_fn pack,
+ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_packer packer,
                               const void *context, size_t context_bytes);
 const void *ons_packed_data(const ons_packed *k);
 onestep_status ons_params_refresh(ons_params *p) ONESTEP_CHECK; /* packs what is new or stale; NO_MEMORY names the parameter */

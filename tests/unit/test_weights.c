@@ -122,13 +122,13 @@ static void packed_copies_are_shared_and_follow_the_version(void **state)
 {
     ons_params *p = make_params(1);
     float two = 2;
-    ons_packed *k = ons_params_packed(p, 2, "scaled", 7 * sizeof two, pack_scaled, &two, sizeof two);
+    ons_packed *k = ons_params_packed(p, 2, "scaled", 7 * sizeof two, (ons_packer){.from_values = pack_scaled}, &two, sizeof two);
 
     (void)state;
     assert_non_null(k);
     two = 9; /* the set keeps a copy */
-    assert_ptr_equal(k, ons_params_packed(p, 2, "scaled", 7 * sizeof two, pack_scaled, &two, sizeof two));
-    assert_ptr_not_equal(k, ons_params_packed(p, 2, "other", 7 * sizeof two, pack_scaled, &two, sizeof two));
+    assert_ptr_equal(k, ons_params_packed(p, 2, "scaled", 7 * sizeof two, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
+    assert_ptr_not_equal(k, ons_params_packed(p, 2, "other", 7 * sizeof two, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
     assert_null(ons_packed_data(k)); /* announced */
     assert_int_equal(ons_params_packed_bytes(p), 14 * sizeof two);
     assert_ok(ons_params_refresh(p));
@@ -144,7 +144,7 @@ static void packed_copies_are_shared_and_follow_the_version(void **state)
     assert_true(data[6] == 10);
     for (long n = 1; n <= 3; n++) {
         ons_memory_fail_after(n);
-        assert_null(ons_params_packed(p, 0, "third", 64, pack_scaled, &two, sizeof two));
+        assert_null(ons_params_packed(p, 0, "third", 64, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
         ons_memory_fail_after(0);
     }
     ons_params_destroy(&p);

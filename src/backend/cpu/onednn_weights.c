@@ -154,7 +154,7 @@ onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const o
     if (!set)
         return ONESTEP_OK;
     name_layout(l, name, sizeof name);
-    *out = ons_params_packed(set, leaf->attrs.param.index, name, l->bytes, pack_param, l, sizeof *l);
+    *out = ons_params_packed(set, leaf->attrs.param.index, name, l->bytes, (ons_packer){.from_values = pack_param}, l, sizeof *l);
     if (!*out)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a packed copy (%zu bytes) of its weight",
                         p->node->layer, l->bytes);

@@ -53,7 +53,7 @@ static size_t lay_out(const sizes *s, bool grad, buffers *b, char *base)
     b->scores = (float *)(base + at);
     at += scores;
     b->rows = base + at;
-    at += ons_rows_scratch(1, s->d) + ons_rows_scratch(1, widest);
+    at += ons_rows_scratch(1, s->d, ONS_F32) + ons_rows_scratch(1, widest, ONS_F32);
     if (!grad)
         return at;
     b->keys = (float *)(base + at);

@@ -80,7 +80,7 @@ static void run_conv_task(void *context, int thread, int n_threads)
     const conv_job *job = context;
     const conv_state *s = job->s;
     char *scratch = job->args->scratch;
-    const float *b = ons_b_data(&s->b, job->args->in[1], (float *)scratch, thread, n_threads);
+    const void *b = ons_b_data(&s->b, job->args->in[1], (float *)scratch, thread, n_threads);
 
     for (int i = 0; i < s->n_grids; i++) {
         conv_call call = {s, &s->grids[i], job->args->in[0], job->args->out[0]};
@@ -88,7 +88,8 @@ static void run_conv_task(void *context, int thread, int n_threads)
                       .depth = s->src_c,
                       .n_cols = s->dst_c,
                       .n_taps = call.g->n_taps,
-                      .b = b + call.g->b_offset,
+                      .b = (const char *)b + (size_t)call.g->b_offset * sizeof(float), /* 0 where B is not f32 */
+                      .b_type = s->b.shape.type,
                       .bias = job->bias,
                       .residual = job->residual,
                       .c_base = call.dst,
@@ -149,7 +150,7 @@ static onestep_status finish_prepare(ons_prep *p, const ons_pack_shape *shape)
     st = ons_b_prepare(&s->b, p, 1, shape, &s->b_bytes);
     for (int i = 0; i < s->n_grids; i++)
         most = s->grids[i].n_taps > most ? s->grids[i].n_taps : most;
-    s->thread_bytes = ons_rows_scratch(most, s->dst_c);
+    s->thread_bytes = ons_rows_scratch(most, s->dst_c, s->b.shape.type);
     p->scratch_bytes = s->b_bytes + s->thread_bytes * (size_t)p->n_threads;
     if (st != ONESTEP_OK)
         destroy_conv(p);

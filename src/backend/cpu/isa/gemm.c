@@ -68,10 +68,10 @@ static __attribute__((noinline)) void multiply_rows(int n_taps, int64_t kc, cons
 typedef struct rows_scratch {
     const float **a;
     float **c, **c_user;
-    float *sink, *bias, *block;
+    float *sink, *bias, *block, *unpacked;
 } rows_scratch;
 
-static size_t lay_out(rows_scratch *s, char *base, int n_taps, int64_t n_cols)
+static size_t lay_out(rows_scratch *s, char *base, int n_taps, int64_t n_cols, ons_dtype b_type)
 {
     int64_t padded = ons_cpu_round_up(n_cols, NR), rows = (int64_t)ONS_ROW_TILES * MR;
     size_t at = 0;
@@ -89,14 +89,33 @@ static size_t lay_out(rows_scratch *s, char *base, int n_taps, int64_t n_cols)
     s->block = (float *)(base + at);
     if (padded != n_cols)
         at += ons_cpu_align((size_t)(padded * rows) * 4);
+    s->unpacked = (float *)(base + at);
+    if (b_type != ONS_F32)
+        at += ons_cpu_align((size_t)ONS_KC * NR * 4);
     return at;
 }
 
-size_t ons_rows_scratch(int n_taps, int64_t n_cols)
+size_t ons_rows_scratch(int n_taps, int64_t n_cols, ons_dtype b_type)
 {
     rows_scratch s;
 
-    return lay_out(&s, NULL, n_taps, n_cols);
+    return lay_out(&s, NULL, n_taps, n_cols, b_type);
+}
+
+/* kc rows of a panel as floats: as they are, or unpacked; the tiles that pass by share the cost. */
+static const float *unpack_b(const ons_rows *r, const rows_scratch *s, int64_t at, int64_t kc)
+{
+    const uint16_t *b = (const uint16_t *)r->b + at;
+
+    if (r->b_type == ONS_F32)
+        return (const float *)r->b + at;
+    if (r->b_type == ONS_F16)
+        for (int64_t i = 0; i < kc * NR; i += VW)
+            v_store(s->unpacked + i, v_load_f16(b + i));
+    else
+        for (int64_t i = 0; i < kc * NR; i += VW)
+            v_store(s->unpacked + i, v_load_bf16(b + i));
+    return s->unpacked;
 }
 
 /* Slices of the common dimension: several whole taps, or a part of one tap's channels. */
@@ -185,12 +204,14 @@ static void run_block(const ons_rows *r, const rows_scratch *s, int64_t first, i
     if (started)
         start_rows(r, s, n_tiles, from, to);
     while (!empty && next_slice(r, &sl)) {
-        const float *b = r->b + ((int64_t)sl.tap * r->depth + sl.k) * NR;
+        for (int64_t p = from; p < to; p++) {
+            const int64_t at = (p * k_total + (int64_t)sl.tap * r->depth + sl.k) * NR;
+            const float *b = unpack_b(r, s, at, sl.n_taps * sl.kc);
 
-        for (int64_t p = from; p < to; p++)
             for (int i = 0; i < n_tiles; i++)
-                multiply_rows(sl.n_taps, sl.kc, s->a + (i * r->n_taps + sl.tap) * MR, sl.k,
-                              b + p * k_total * NR, s->c + i * MR, p * NR, started ? NULL : s->bias + p * NR);
+                multiply_rows(sl.n_taps, sl.kc, s->a + (i * r->n_taps + sl.tap) * MR, sl.k, b, s->c + i * MR, p * NR,
+                              started ? NULL : s->bias + p * NR);
+        }
         started = true;
     }
     if (partial)
@@ -223,7 +244,7 @@ void ons_rows_run(const ons_rows *r, int thread, int n_threads)
 
     if (thread >= tm * tn)
         return;
-    lay_out(&s, r->scratch + r->thread_bytes * (size_t)thread, r->n_taps, r->n_cols);
+    lay_out(&s, r->scratch + r->thread_bytes * (size_t)thread, r->n_taps, r->n_cols, r->b_type);
     memset(s.bias, 0, (size_t)ons_cpu_round_up(r->n_cols, NR) * 4);
     if (r->bias)
         memcpy(s.bias, r->bias, (size_t)r->n_cols * 4);

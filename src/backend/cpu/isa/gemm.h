@@ -22,7 +22,8 @@ enum { ONS_MR = VW == 16 ? 8 : 6, ONS_NR = 2 * VW, ONS_KC = 384, ONS_KC_OUTER = 
 typedef struct ons_rows {
     int64_t n_rows, depth, n_cols; /* depth: channels per tap */
     int n_taps;
-    const float *b;        /* packed [ceil(n_cols / NR)][n_taps * depth][NR] */
+    const void *b;         /* packed [ceil(n_cols / NR)][n_taps * depth][NR] */
+    ons_dtype b_type;      /* F32, or F16 or BF16, which is unpacked slice by slice while B is walked over */
     const float *bias;     /* [n_cols] or NULL */
     const float *residual; /* like c, or NULL */
     const float *c_base;   /* to find the residual's row: residual + (c - c_base) */
@@ -34,7 +35,7 @@ typedef struct ons_rows {
 
 enum { ONS_ROW_TILES = 48 }; /* tiles of MR rows that share one walk over B */
 
-size_t ons_rows_scratch(int n_taps, int64_t n_cols); /* bytes for one thread */
+size_t ons_rows_scratch(int n_taps, int64_t n_cols, ons_dtype b_type); /* bytes for one thread */
 void ons_rows_run(const ons_rows *r, int thread, int n_threads);
 
 /* Packing B. `strided`: b[n * ld + k] (transposed); else b[k * ld + n]. Panels [from, to) of ceil(n / NR). */

@@ -37,7 +37,7 @@ static void locate_rows(const ons_rows *r, int64_t first, int count, const float
     }
 }
 
-static void run_rows(const matmul_state *s, const row_call *call, const float *b, const float *bias,
+static void run_rows(const matmul_state *s, const row_call *call, const void *b, const float *bias,
                      const float *residual, char *scratch, int thread, int n_threads)
 {
     ons_rows r = {.n_rows = s->m,
@@ -45,13 +45,14 @@ static void run_rows(const matmul_state *s, const row_call *call, const float *b
                   .n_cols = s->n,
                   .n_taps = 1,
                   .b = b,
+                  .b_type = s->b.shape.type,
                   .bias = bias,
                   .residual = residual,
                   .c_base = call->c,
                   .locate = locate_rows,
                   .context = call,
                   .scratch = scratch,
-                  .thread_bytes = ons_rows_scratch(1, s->n)};
+                  .thread_bytes = ons_rows_scratch(1, s->n, s->b.shape.type)};
 
     ons_rows_run(&r, thread, n_threads);
 }
@@ -197,7 +198,7 @@ static onestep_status prepare_matmul(ons_prep *p)
     if (s->batch) {
         s->b_bytes = s->trans_a ? 0 : ons_cpu_align(ons_pack_b_floats(s->k, s->n) * 4);
         s->thread_bytes =
-            s->b_bytes + (s->trans_a ? ons_cpu_align(ons_outer_scratch(s->m, 1)) : ons_rows_scratch(1, s->n));
+            s->b_bytes + (s->trans_a ? ons_cpu_align(ons_outer_scratch(s->m, 1)) : ons_rows_scratch(1, s->n, ONS_F32));
         p->scratch_bytes = s->thread_bytes * (size_t)p->n_threads;
         return ONESTEP_OK;
     }
@@ -213,7 +214,7 @@ static onestep_status prepare_matmul(ons_prep *p)
                                          .transposed = s->trans_b,
                                          .alpha = s->alpha},
                        &s->b_bytes);
-    p->scratch_bytes = s->b_bytes + ons_rows_scratch(1, s->n) * (size_t)p->n_threads;
+    p->scratch_bytes = s->b_bytes + ons_rows_scratch(1, s->n, s->b.shape.type) * (size_t)p->n_threads;
     if (st != ONESTEP_OK) {
         ons_free(s);
         p->state = NULL;

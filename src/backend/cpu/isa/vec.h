@@ -28,6 +28,28 @@ INLINE void v_store(float *p, vf x)
     *(vf_any *)p = x;
 }
 
+typedef uint16_t vh_any __attribute__((vector_size(VW * 2), aligned(2), may_alias));
+
+/* bf16 is the upper half of a float. */
+INLINE vf v_load_bf16(const uint16_t *p)
+{
+    return (vf)(__builtin_convertvector(*(const vh_any *)p, vi) << 16);
+}
+
+/*
+ * f16: the exponent moves by 112. A subnormal is put behind the leading one of 2^-14, which is taken away again, so that no
+ * subnormal float arises, which would be slow; infinity and NaN keep their meaning.
+ */
+INLINE vf v_load_f16(const uint16_t *p)
+{
+    const vi h = __builtin_convertvector(*(const vh_any *)p, vi), sign = (h & 0x8000) << 16, m = (h & 0x7fff) << 13;
+    const vi normal = m + (112 << 23), special = m | 0x7f800000;
+    const vf small = (vf)(m + (113 << 23)) - (vf)((vi){0} + (113 << 23));
+    const vi few = m < (0x400 << 13), many = m >= (0x7c00 << 13);
+
+    return (vf)(sign | (few & (vi)small) | (many & special) | (~few & ~many & normal));
+}
+
 INLINE vf v_set(float x)
 {
     return x - (vf){0};

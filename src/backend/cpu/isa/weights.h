@@ -16,10 +16,11 @@ typedef struct ons_pack_shape {
     /* Backward-data of a convolution w [o, kh, kw, c]: B per phase is [(tap, o)][c]. stride 0: not that. */
     int64_t stride, kh, kw, o, c;
     bool winograd; /* 3x3 weights [o, 3, 3, c] in Winograd's domain; transposed: forward */
+    ons_dtype type; /* of the packed copy: F32, or what the weights' file has, which loses nothing (ons_b_prepare decides) */
 } ons_pack_shape;
 
 typedef struct ons_b_source {
-    const ons_packed *packed; /* NULL: packed in each run */
+    const ons_packed *packed; /* NULL: packed in each run, as f32 */
     ons_pack_shape shape;
     int operand;
 } ons_b_source;
@@ -30,7 +31,7 @@ size_t ons_b_floats(const ons_pack_shape *s);
 onestep_status ons_b_prepare(ons_b_source *b, ons_prep *p, int operand, const ons_pack_shape *shape,
                              size_t *scratch_bytes);
 /* Inside a parallel region: the packed data, filling `scratch` when it is not shared (has a barrier then). */
-const float *ons_b_data(const ons_b_source *b, const float *values, float *scratch, int thread, int n_threads);
+const void *ons_b_data(const ons_b_source *b, const float *values, float *scratch, int thread, int n_threads);
 
 /* One panel of NR columns of every point, of weights in Winograd's domain. */
 void ons_wino_pack(float *dst, const float *w, const ons_pack_shape *s, int64_t panel);

@@ -19,6 +19,9 @@ enum {
     BLOCK_BYTES = 3 << 19
 };
 
+/* Weights in Winograd's domain that one tile may bring along: beyond that reading them takes as long as the direct sum. */
+static const int64_t BYTES_PER_TILE = 6 << 20;
+
 typedef struct wino_state {
     ons_wino_grid g;
     int64_t block, padded;  /* tiles per block; result channels rounded up to panels */
@@ -45,7 +48,7 @@ const char *ons_wino_refuse(const ons_node *n)
         return "few channels, or not whole vectors of them";
     if (tiles * 16 * 3 > y->d[1] * y->d[2] * 5)
         return "tiles of 4x4 would be too empty";
-    if (y->d[0] * tiles < 16)
+    if (y->d[0] * tiles < 16 || y->d[0] * tiles * BYTES_PER_TILE < a->d[3] * b->d[3] * POINTS * 4)
         return "few tiles: reading four times the weights costs more";
     return ons_cpu_refuse_not_f32(n);
 }
@@ -130,6 +133,7 @@ static void multiply_points(const wino_state *s, const float *v, const float *u,
                       .n_cols = s->padded,
                       .n_taps = 1,
                       .b = u + i * s->g.src_c * s->padded,
+                      .b_type = ONS_F32,
                       .locate = locate_point,
                       .context = &p,
                       .scratch = scratch};
@@ -211,7 +215,7 @@ static void choose_block(wino_state *s, int n_threads)
     s->v_step = s->block * s->g.src_c + ONS_WINO_PAD;
     s->m_step = s->block * s->padded + ONS_WINO_PAD;
     s->thread_bytes =
-        ons_cpu_align((size_t)(POINTS * (s->v_step + s->m_step)) * 4) + ons_rows_scratch(1, s->padded);
+        ons_cpu_align((size_t)(POINTS * (s->v_step + s->m_step)) * 4) + ons_rows_scratch(1, s->padded, ONS_F32);
 }
 
 onestep_status ons_wino_prepare(ons_prep *p)

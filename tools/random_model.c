@@ -1,0 +1,125 @@
+/*
+ * Writes a pipeline of Stable Diffusion's full size with random weights: for timing, and for comparing with other programs where nobody has
+ * the real weights.
+ *     random_model sd15|sd21 FOLDER [f16|bf16|f32]
+ * The vocabulary is a small one of its own; everything else has the published sizes.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "pipeline/folder.h"
+
+static ons_unet_config unet_config(bool second)
+{
+    ons_unet_config c = {.in_channels = 4,
+                         .out_channels = 4,
+                         .sample_size = 64,
+                         .n_levels = 4,
+                         .block_out_channels = {320, 640, 1280, 1280},
+                         .layers_per_block = {2, 2, 2, 2},
+                         .down_attention = {true, true, true, false},
+                         .up_attention = {false, true, true, true},
+                         .mid_attention = true,
+                         .mid_block = true,
+                         .mid_resnets = 2,
+                         .n_heads = {8, 8, 8, 8},
+                         .transformer_layers = {1, 1, 1, 1},
+                         .cross_attention_dim = second ? 1024 : 768,
+                         .norm_num_groups = 32,
+                         .norm_eps = 1e-5,
+                         .use_linear_projection = second,
+                         .flip_sin_to_cos = true,
+                         .downsample_padding = 1};
+
+    for (int i = 0; second && i < 4; i++)
+        c.n_heads[i] = c.block_out_channels[i] / 64;
+    return c;
+}
+
+static const ons_vae_config vae_config = {.in_channels = 3,
+                                          .out_channels = 3,
+                                          .latent_channels = 4,
+                                          .sample_size = 512,
+                                          .n_levels = 4,
+                                          .block_out_channels = {128, 256, 512, 512},
+                                          .layers_per_block = 2,
+                                          .norm_num_groups = 32,
+                                          .scaling_factor = 0.18215,
+                                          .use_quant_conv = true,
+                                          .use_post_quant_conv = true,
+                                          .mid_block_add_attention = true};
+
+static ons_clip_config clip_config(bool second, const ons_tokenizer *t)
+{
+    return (ons_clip_config){.vocab_size = 49408,
+                             .hidden_size = second ? 1024 : 768,
+                             .intermediate_size = second ? 4096 : 3072,
+                             .num_hidden_layers = second ? 23 : 12,
+                             .num_attention_heads = second ? 16 : 12,
+                             .max_position_embeddings = 77,
+                             .hidden_act = second ? ONS_OP_GELU : ONS_OP_QUICK_GELU,
+                             .layer_norm_eps = 1e-5,
+                             .bos_token_id = ons_tokenizer_start_id(t),
+                             .eos_token_id = ons_tokenizer_end_id(t),
+                             .pad_token_id = ons_tokenizer_pad_id(t)};
+}
+
+static onestep_status fill(ons_model *m, bool second)
+{
+    static const char *const captions[] = {"a photograph of a cat on a chair", "a photograph of a dog in a garden"};
+    onestep_status st;
+
+    ONS_TRY(ons_tokenizer_train(captions, 2, 600, 77, &m->tokenizer));
+    m->unet_config = unet_config(second);
+    m->vae_config = vae_config;
+    m->clip_config = clip_config(second, m->tokenizer);
+    ons_schedule_init_sd(&m->schedule);
+    m->card = (ons_card){.steps = 20, .guidance = 7.5, .timestep = -1, .train_joules = -1};
+    strcpy(m->card.kind, "teacher");
+    strcpy(m->card.sampler, "ddim");
+    ONS_TRY(ons_params_create(&m->unet));
+    ONS_TRY(ons_params_create(&m->vae));
+    ONS_TRY(ons_params_create(&m->clip));
+    ONS_TRY(ons_unet_declare(&m->unet_config, m->unet));
+    ONS_TRY(ons_vae_declare(&m->vae_config, m->vae));
+    ONS_TRY(ons_clip_declare(&m->clip_config, m->clip));
+    ons_params_init(m->unet, 1);
+    ons_params_init(m->vae, 2);
+    ons_params_init(m->clip, 3);
+fail:
+    return st;
+}
+
+static bool read_type(const char *text, ons_dtype *out)
+{
+    static const ons_dtype types[] = {ONS_F16, ONS_BF16, ONS_F32};
+    static const char *const names[] = {"f16", "bf16", "f32"};
+
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(text, names[i])) {
+            *out = types[i];
+            return true;
+        }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    ons_model *m = ons_calloc(1, sizeof *m);
+    const bool second = argc > 1 && !strcmp(argv[1], "sd21");
+    ons_dtype type = ONS_F16;
+    onestep_status st;
+
+    if (!m || argc < 3 || argc > 4 || (!second && strcmp(argv[1], "sd15")) || (argc == 4 && !read_type(argv[3], &type))) {
+        fprintf(stderr, "usage: random_model sd15|sd21 FOLDER [f16|bf16|f32]\n");
+        return 2;
+    }
+    st = fill(m, second);
+    if (st == ONESTEP_OK)
+        st = ons_model_save(m, argv[2], type);
+    if (st != ONESTEP_OK)
+        fprintf(stderr, "random_model: %s\n", onestep_error_text());
+    ons_model_close(&m);
+    return st != ONESTEP_OK;
+}
