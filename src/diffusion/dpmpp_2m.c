@@ -63,7 +63,7 @@ static void step(ons_sampler *s, const float *out)
     lambda = lambda_at(s, s->index);
     h = lambda_at(s, s->index + 1) - lambda;
     factor = -a_next * expm1(-h);
-    ratio = s->index > 0 ? 0.5 * h / (lambda - lambda_at(s, s->index - 1)) : 0;
+    ratio = s->index > s->first ? 0.5 * h / (lambda - lambda_at(s, s->index - 1)) : 0;
     advance(s, out, next * a_next / (sigma * a), factor, factor * ratio);
 }
 

@@ -10,7 +10,8 @@
 #include "base/checked.h"
 #include "base/memory.h"
 
-static const ons_sampler_kind *const kinds[] = {&ons_sampler_ddim, &ons_sampler_euler, &ons_sampler_dpmpp_2m,
+static const ons_sampler_kind *const kinds[] = {&ons_sampler_ddim,    &ons_sampler_plms,     &ons_sampler_euler,
+                                                &ons_sampler_euler_a, &ons_sampler_heun,     &ons_sampler_dpmpp_2m,
                                                 &ons_sampler_lcm};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -29,7 +30,7 @@ bool ons_sampler_known(const char *name)
 
 const char *ons_sampler_names(void)
 {
-    return "ddim, euler, dpm++2m, lcm";
+    return "ddim, plms, euler, euler_a, heun, dpm++2m, lcm";
 }
 
 ons_estimate ons_estimate_of(ons_prediction prediction, double a, double s)
@@ -111,6 +112,7 @@ onestep_status ons_sampler_create(const char *name, const ons_schedule *schedule
     s->kind = kind;
     s->schedule = *schedule;
     s->n_steps = n_steps;
+    s->n_evaluations = kind->evaluations ? kind->evaluations(n_steps) : n_steps;
     s->size = size;
     s->noise_fn = noise_fn;
     s->user = user;
@@ -136,15 +138,33 @@ void ons_sampler_destroy(ons_sampler **s)
 
 void ons_sampler_begin(ons_sampler *s, const float *unit_noise)
 {
-    s->index = 0;
+    s->first = s->index = 0;
     s->kind->begin(s, unit_noise);
+}
+
+static int timestep_of(const ons_sampler *s, int e)
+{
+    return s->kind->timestep ? s->kind->timestep(s, e) : s->timesteps[e];
+}
+
+void ons_sampler_begin_from(ons_sampler *s, int first_step, const float *clean, const float *unit_noise)
+{
+    double a, b;
+    int t;
+
+    s->first = s->index = first_step * (s->kind->order > 1 ? s->kind->order : 1);
+    t = timestep_of(s, s->index);
+    a = s->kind->sigma_space ? 1 : ons_schedule_a(&s->schedule, t);
+    b = s->kind->sigma_space ? ons_schedule_sigma(&s->schedule, t) : ons_schedule_s(&s->schedule, t);
+    for (size_t i = 0; i < s->size; i++)
+        s->x[i] = (float)(a * clean[i] + b * unit_noise[i]);
 }
 
 bool ons_sampler_next(ons_sampler *s, int *t, float *net_input)
 {
-    if (s->index >= s->n_steps)
+    if (s->index >= s->n_evaluations)
         return false;
-    *t = ons_sampler_t(s);
+    *t = timestep_of(s, s->index);
     s->kind->input(s, net_input);
     return true;
 }
@@ -162,5 +182,12 @@ const float *ons_sampler_result(const ons_sampler *s)
 
 int ons_sampler_n_evaluations(const ons_sampler *s)
 {
-    return s->n_steps;
+    return s->n_evaluations - s->first;
+}
+
+int ons_sampler_evaluations(const char *name, int n_steps)
+{
+    const ons_sampler_kind *kind = find_kind(name);
+
+    return kind && kind->evaluations ? kind->evaluations(n_steps) : n_steps;
 }

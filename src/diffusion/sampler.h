@@ -14,8 +14,9 @@ typedef struct ons_sampler ons_sampler;
  * caller lays out x). */
 typedef void (*ons_noise_fn)(void *user, float *dst, size_t n);
 
-bool ons_sampler_known(const char *name); /* "ddim", "euler", "dpm++2m", "lcm", ... */
-const char *ons_sampler_names(void);      /* "ddim, euler, dpm++2m, lcm" */
+bool ons_sampler_known(const char *name); /* "ddim", "euler_a", "dpm++2m", ... */
+const char *ons_sampler_names(void);      /* all, with ", " between */
+int ons_sampler_evaluations(const char *name, int n_steps); /* network evaluations that a run of n_steps takes */
 
 /*
  * timesteps: n_steps descending, NULL: the sampler's own for n_steps (lcm: its grid, one step: 999). size:
@@ -30,10 +31,14 @@ onestep_status ons_sampler_check(const char *name, const ons_schedule *s, int n_
                                  int *timesteps_out) ONESTEP_CHECK;
 void ons_sampler_destroy(ons_sampler **s);
 void ons_sampler_begin(ons_sampler *s, const float *unit_noise); /* x = initial state from N(0, I) noise */
+/*
+ * Image to image: begins at step `first_step` (0: as from noise) with `clean` latents and noise of that step's strength.
+ */
+void ons_sampler_begin_from(ons_sampler *s, int first_step, const float *clean, const float *unit_noise);
 bool ons_sampler_next(ons_sampler *s, int *t, float *net_input); /* false: finished */
 void ons_sampler_step(ons_sampler *s,
                       const float *net_output);        /* network output in the schedule's prediction type */
 const float *ons_sampler_result(const ons_sampler *s); /* x0 latent, [size] */
-int ons_sampler_n_evaluations(const ons_sampler *s);
+int ons_sampler_n_evaluations(const ons_sampler *s); /* of the run that has begun */
 
 #endif

@@ -9,6 +9,10 @@ typedef struct ons_sampler_kind {
     const char *name;
     int n_history;   /* buffers of `size` floats that step() keeps */
     bool stochastic; /* calls noise_fn when it has more than one step */
+    bool sigma_space; /* the state is x_t / a_t and not x_t */
+    int order;        /* evaluations of a step, 0 and 1: one; a run that begins in the middle skips so many a step */
+    int (*evaluations)(int n_steps);              /* of a whole run; NULL: one a step */
+    int (*timestep)(const ons_sampler *s, int e); /* of evaluation e; NULL: timesteps[e] */
     /* NULL: the schedule's own spacing */
     onestep_status (*timesteps)(const ons_schedule *s, int n_steps, int *timesteps);
     void (*begin)(ons_sampler *s, const float *noise);     /* x of the first step */
@@ -19,7 +23,8 @@ typedef struct ons_sampler_kind {
 struct ons_sampler {
     const ons_sampler_kind *kind;
     ons_schedule schedule;
-    int n_steps, index; /* index: the step being taken */
+    int n_steps, n_evaluations;
+    int first, index; /* evaluation that the run began with (image to image: not 0); the one being taken */
     int timesteps[ONS_MAX_TIMESTEPS];
     bool custom; /* timesteps given by the caller */
     size_t size;
@@ -29,7 +34,8 @@ struct ons_sampler {
     void *user;
 };
 
-extern const ons_sampler_kind ons_sampler_ddim, ons_sampler_euler, ons_sampler_dpmpp_2m, ons_sampler_lcm;
+extern const ons_sampler_kind ons_sampler_ddim, ons_sampler_plms, ons_sampler_euler, ons_sampler_euler_a, ons_sampler_heun,
+    ons_sampler_dpmpp_2m, ons_sampler_lcm;
 
 static inline int ons_sampler_t(const ons_sampler *s)
 {
