@@ -53,7 +53,7 @@ static const cli_option sampling[] = {
     {0, "cfg-scale", CLI_REAL, offsetof(eval_args, cfg_scale), .max = 100,
      .help = "guidance; 0 and 1 are off; default the model's own"},
     {0, "sampler", CLI_TEXT, offsetof(eval_args, sampler), .unit = "NAME",
-     .help = "ddim, euler, dpm++2m or lcm; default the model's own"},
+     .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own"},
     {0, "batch-size", CLI_INT, offsetof(eval_args, batch_size), .min = 1, .max = 1024, .preset = "16",
      .help = "pictures computed together"},
     {0},

@@ -19,18 +19,22 @@
 static const cli_option options[] = {
     {'p', "prompt", CLI_TEXT, offsetof(generate_args, prompt), .help = "what to draw"},
     {'n', "negative", CLI_TEXT, offsetof(generate_args, negative),
-     .help = "what to keep away from; needs guidance"},
+     .help = "what to keep away from; needs guidance", .synonym = "negative-prompt"},
+    {'i', "init-img", CLI_TEXT, offsetof(generate_args, init), .unit = "FILE",
+     .help = "image to image: begin with this PNG or JPEG"},
+    {0, "strength", CLI_REAL, offsetof(generate_args, strength), .min = 0, .max = 1, .preset = "0.75",
+     .help = "of image to image: the part of the steps that is taken; 1 keeps nothing of the picture"},
     {'o', "output", CLI_TEXT, offsetof(generate_args, output), .unit = "FILE|DIR|-",
      .help =
          "PNG file, folder for several, or - for standard output; default onestep-SEED.png, none with --show"},
     {'W', "width", CLI_INT, offsetof(generate_args, width), .max = 8192,
-     .help = "pixels; default the model's own"},
+     .help = "pixels; default the model's own, with -i the picture's"},
     {'H', "height", CLI_INT, offsetof(generate_args, height), .max = 8192,
-     .help = "pixels; default the model's own"},
+     .help = "pixels; default the model's own, with -i the picture's"},
     {'s', "seed", CLI_SEED, offsetof(generate_args, seed), .preset = "-1",
      .help = "seed of the first picture, further ones count up; -1: random. Always printed"},
     {'b', "count", CLI_INT, offsetof(generate_args, count), .min = 1, .max = 4096, .preset = "1",
-     .help = "pictures per prompt"},
+     .help = "pictures per prompt", .synonym = "batch-count"},
     {0, "prompts", CLI_TEXT, offsetof(generate_args, prompts), .unit = "FILE",
      .help =
          "one prompt a line; makes 00000.png, 00001.png, ... and a contact sheet sheet.png in the folder -o"},
@@ -47,9 +51,9 @@ static const cli_option sampling[] = {
     {0, "timesteps", CLI_LIST, offsetof(generate_args, timesteps), .max = 999,
      .help = "the very timesteps, descending, instead of --steps: 999,749,499,249"},
     {0, "cfg-scale", CLI_REAL, offsetof(generate_args, cfg_scale), .max = 100,
-     .help = "guidance; 0 and 1 are off; default the model's own, off for a student"},
+     .help = "guidance; 0 and 1 are off; default the model's own, off for a student", .synonym = "guidance-scale"},
     {0, "sampler", CLI_TEXT, offsetof(generate_args, sampler), .unit = "NAME",
-     .help = "ddim, euler, dpm++2m or lcm; default the model's own"},
+     .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own", .synonym = "sampling-method"},
     {0, "rng", CLI_CHOICE, offsetof(generate_args, rng), .choices = "philox|torch", .preset = "philox",
      .help = "starting noise; torch: what torch.randn gives for the seed on a CPU"},
     {0, "batch-size", CLI_INT, offsetof(generate_args, batch_size), .max = 1024, .preset = "0",
@@ -65,6 +69,8 @@ static int check_arguments(const cli_call *call)
 {
     const generate_args *a = call->values;
 
+    if (a->init && a->strength == 0)
+        return cli_usage(call->command, "--strength 0 would take no step");
     if (!a->prompt == !a->prompts)
         return cli_usage(call->command, a->prompt ? "-p and --prompts exclude each other"
                                                   : "nothing to draw: -p PROMPT or --prompts FILE is missing");
@@ -100,6 +106,8 @@ static void point_out(const generate_job *j, ons_run_settings *s)
     if (is_student(j->model) && a->timesteps.n == 1 && a->timesteps.values[0] != j->model->card.timestep)
         ons_warn("this model was trained at timestep %d, not %d", j->model->card.timestep,
                  a->timesteps.values[0]);
+    if (!a->init && cli_given(j->call, "strength"))
+        ons_warn("--strength has no effect without -i");
     if (a->title && !j->to_folder)
         ons_warn("--title has no effect: there is no contact sheet");
 }
@@ -215,8 +223,8 @@ static onestep_status check_numbers(const generate_job *j, const ons_runner *r)
                     j->precision == ONS_BF16 ? ", or values that bf16 cannot hold (try --type f32)" : "");
 }
 
-static onestep_status run_batch(generate_job *j, ons_runner *r, const ons_run_settings *s, int at, int n,
-                                float *noise, uint64_t *seeds, const char **negatives)
+static onestep_status run_batch(generate_job *j, ons_runner *r, ons_run_settings *s, int at, int n, float *noise,
+                                float *clean, uint64_t *seeds, const char **negatives)
 {
     const size_t size = (size_t)ons_runner_latent_size(r);
     int64_t h, w, c;
@@ -225,9 +233,13 @@ static onestep_status run_batch(generate_job *j, ons_runner *r, const ons_run_se
     ons_runner_latent_shape(r, &h, &w, &c);
     for (int i = 0; i < n; i++) {
         seeds[i] = j->seed + (uint64_t)(at + i);
-        ons_picture_noise(s->noise, seeds[i], h, w, c, noise + (size_t)i * size);
         negatives[i] = j->negative ? j->negative : "";
+        if (j->init)
+            ONS_TRY(ons_runner_encode_picture(r, j->init, s->noise, seeds[i], clean + (size_t)i * size, noise + (size_t)i * size));
+        else
+            ons_picture_noise(s->noise, seeds[i], h, w, c, noise + (size_t)i * size);
     }
+    s->clean = j->init ? clean : NULL;
     ONS_TRY(ons_runner_run(r, s, n, j->prompts + at, negatives, noise, seeds, NULL,
                            j->rgb + (size_t)at * (size_t)j->width * (size_t)j->height * 3));
     add_times(&j->times, ons_runner_stats(r));
@@ -242,6 +254,7 @@ fail:
 static onestep_status run_all(generate_job *j, ons_runner *r, ons_run_settings *s, int batch)
 {
     float *noise = ons_malloc((size_t)batch * (size_t)ons_runner_latent_size(r) * sizeof *noise);
+    float *clean = j->init ? ons_malloc((size_t)batch * (size_t)ons_runner_latent_size(r) * sizeof *clean) : NULL;
     uint64_t *seeds = ons_calloc((size_t)batch, sizeof *seeds);
     const char **negatives = ons_calloc((size_t)batch, sizeof *negatives);
     const long n_runs = (j->n + batch - 1) / batch;
@@ -249,19 +262,20 @@ static onestep_status run_all(generate_job *j, ons_runner *r, ons_run_settings *
     onestep_status st = ONESTEP_OK;
 
     j->rgb = ons_malloc((size_t)j->n * (size_t)j->width * (size_t)j->height * 3);
-    if (!noise || !seeds || !negatives || !j->rgb) {
+    if (!noise || (j->init && !clean) || !seeds || !negatives || !j->rgb) {
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for %d pictures of %dx%d", j->n, j->width, j->height);
         goto fail;
     }
-    ons_progress_begin(&counter.progress, "generate", "step", 0, n_runs * j->run.steps);
+    ons_progress_begin(&counter.progress, "generate", "step", 0, n_runs * j->run.evaluations);
     s->progress = count_step;
     s->user = &counter;
     for (int at = 0; at < j->n; at += batch)
-        ONS_TRY(run_batch(j, r, s, at, j->n - at < batch ? j->n - at : batch, noise, seeds, negatives));
+        ONS_TRY(run_batch(j, r, s, at, j->n - at < batch ? j->n - at : batch, noise, clean, seeds, negatives));
 fail:
     if (noise && seeds && negatives && j->rgb)
         ons_progress_end(&counter.progress);
     ons_free(noise);
+    ons_free(clean);
     ons_free(seeds);
     ons_free(negatives);
     return st;
@@ -313,9 +327,11 @@ static onestep_status prepare(generate_job *j, ons_run_settings *s)
                             .timesteps = a->timesteps.n ? a->timesteps.values : NULL,
                             .guidance = cli_given(j->call, "cfg-scale") ? a->cfg_scale : -1,
                             .sampler = a->sampler,
+                            .strength = a->init ? a->strength : 0,
                             .noise = a->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX};
     point_out(j, s);
     ONS_TRY(ons_run_resolve(j->model, s, &j->run));
+    ONS_TRY(generate_load_init(j));
     ONS_TRY(ons_size_resolve(j->model, &j->width, &j->height));
     ONS_TRY(check_lengths(j));
     ONS_TRY(ons_model_hash(a->model.model, j->model_sha256));
@@ -366,6 +382,7 @@ static int run(const cli_call *call)
     cli_prompts_fini(&j.negatives);
     ons_free(j.prompts);
     ons_free(j.file);
+    ons_free(j.init);
     ons_free(j.rgb);
     return code;
 }

@@ -47,6 +47,12 @@ static void print_man_option(FILE *f, const cli_option *o)
     }
     if (o->min != 0 || o->max != 0)
         fprintf(f, " Range: %.10g to %.10g.", o->min, o->max);
+    if (o->synonym) {
+        fputs(o->preset || o->min != 0 || o->max != 0 ? " Also " : ". Also ", f);
+        print_troff(f, "--");
+        print_troff(f, o->synonym);
+        fputc('.', f);
+    }
     fputc('\n', f);
 }
 

@@ -13,6 +13,8 @@ typedef struct generate_args {
     const char *prompt, *negative, *output, *prompts, *title;
     int width, height;
     cli_seed seed;
+    const char *init; /* picture to begin with */
+    double strength;
     int steps;
     cli_int_list timesteps;
     double cfg_scale;
@@ -38,9 +40,13 @@ typedef struct generate_job {
     char model_sha256[65];
     bool to_stdout, to_folder;
     char *file;          /* the one picture, where neither of the two */
+    uint8_t *init;       /* [height, width, 3] of the picture that -i gave; NULL: none */
     uint8_t *rgb;        /* [n, height, width, 3] */
     ons_run_stats times; /* summed over the batches */
 } generate_job;
+
+/* Reads and fits the picture of -i, if there is one, and settles the size (generate_init.c). */
+onestep_status generate_load_init(generate_job *j) ONESTEP_CHECK;
 
 /* Where pictures go (generate_output.c). Checked before anything is computed. */
 int generate_plan_output(generate_job *j); /* an exit code */

@@ -85,6 +85,7 @@ static ons_parameters parameters_of(const generate_job *j, int i)
                         .negative = j->run.guidance != 1 ? j->negative : NULL,
                         .model = j->args->model.model,
                         .seed = j->seed + (uint64_t)i,
+                        .strength = j->init ? j->args->strength : 0,
                         .noise = j->args->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX,
                         .width = j->width,
                         .height = j->height,

@@ -52,6 +52,8 @@ static void print_option(FILE *f, const cli_option *o)
     if (o->preset)
         snprintf(notes, sizeof notes, "default %s", o->preset);
     append_range(o, notes, sizeof notes);
+    if (o->synonym)
+        snprintf(notes + strlen(notes), sizeof notes - strlen(notes), "%salso --%s", *notes ? "; " : "", o->synonym);
     snprintf(help, sizeof help, "%s%s%s%s%s", o->help, *notes ? " (" : "", notes, *notes ? ")" : "",
              o->required ? " (required)" : "");
     column = fprintf(f, "%s", left);

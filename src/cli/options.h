@@ -50,6 +50,7 @@ typedef struct cli_option {
     const char *choices; /* CLI_CHOICE */
     const char *help;
     bool required;
+    const char *synonym; /* another long name, as other programs have it; NULL: none */
 } cli_option;
 
 typedef struct cli_group {

@@ -29,11 +29,16 @@ int cli_usage(const cli_command *command, const char *format, ...)
     return CLI_USAGE;
 }
 
+static bool is_called(const char *own, const char *name, size_t length)
+{
+    return own && strlen(own) == length && strncmp(own, name, length) == 0;
+}
+
 static found_option find_option(const cli_call *call, char letter, const char *name, size_t length)
 {
     for (const cli_group *g = call->command->groups; g->options; g++)
         for (const cli_option *o = g->options; o->name; o++)
-            if (letter ? o->letter == letter : strlen(o->name) == length && strncmp(o->name, name, length) == 0)
+            if (letter ? o->letter == letter : is_called(o->name, name, length) || is_called(o->synonym, name, length))
                 return (found_option){o, (char *)call->values + g->offset};
     return (found_option){0};
 }

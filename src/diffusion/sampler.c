@@ -185,9 +185,10 @@ int ons_sampler_n_evaluations(const ons_sampler *s)
     return s->n_evaluations - s->first;
 }
 
-int ons_sampler_evaluations(const char *name, int n_steps)
+int ons_sampler_evaluations(const char *name, int n_steps, int first_step)
 {
     const ons_sampler_kind *kind = find_kind(name);
+    const int all = kind && kind->evaluations ? kind->evaluations(n_steps) : n_steps;
 
-    return kind && kind->evaluations ? kind->evaluations(n_steps) : n_steps;
+    return all - first_step * (kind && kind->order > 1 ? kind->order : 1);
 }

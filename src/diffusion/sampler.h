@@ -16,7 +16,8 @@ typedef void (*ons_noise_fn)(void *user, float *dst, size_t n);
 
 bool ons_sampler_known(const char *name); /* "ddim", "euler_a", "dpm++2m", ... */
 const char *ons_sampler_names(void);      /* all, with ", " between */
-int ons_sampler_evaluations(const char *name, int n_steps); /* network evaluations that a run of n_steps takes */
+/* Network evaluations of a run of n_steps that begins at step first_step. */
+int ons_sampler_evaluations(const char *name, int n_steps, int first_step);
 
 /*
  * timesteps: n_steps descending, NULL: the sampler's own for n_steps (lcm: its grid, one step: 999). size:

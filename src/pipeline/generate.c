@@ -77,6 +77,7 @@ void ons_runner_destroy(ons_runner **runner)
         return;
     ons_plan_destroy(&r->text);
     ons_plan_destroy(&r->decoder);
+    ons_plan_destroy(&r->encoder);
     for (int i = 0; i < r->n_unet; i++)
         ons_plan_destroy(&r->unet[i].plan);
     ons_runner_forget_prompts(r);
@@ -212,23 +213,26 @@ static onestep_status sample(ons_runner *r, const ons_run_settings *s, const ons
                              int n, const float *noise, const uint64_t *seeds, float *latents)
 {
     const size_t n_values = (size_t)n * (size_t)ons_runner_latent_size(r);
-    noise_source source = {.r = r, .seeds = seeds, .kind = s->noise, .n = n};
+    noise_source source = {.r = r, .seeds = seeds, .kind = s->noise, .n = n, .draw = s->clean ? 1 : 0};
     ons_sampler *sampler = NULL;
     const double start_s = ons_now_s();
     onestep_status st;
     int t, step = 0;
 
-    ONS_TRY(prepare_torch_noise(&source, set->steps));
+    ONS_TRY(prepare_torch_noise(&source, source.draw + set->steps - set->first_step));
     ONS_TRY(ons_sampler_create(set->sampler, &r->model->schedule, set->steps,
                                set->custom_timesteps ? set->timesteps : NULL, n_values,
                                seeds ? draw_fresh_noise : NULL, &source, &sampler));
-    ons_sampler_begin(sampler, noise);
+    if (s->clean)
+        ons_sampler_begin_from(sampler, set->first_step, s->clean, noise);
+    else
+        ons_sampler_begin(sampler, noise);
     while (ons_sampler_next(sampler, &t, r->input)) {
         ONS_TRY(evaluate(r, unet, set->guidance != 1, t, n_values));
         ons_sampler_step(sampler, r->output);
         step++;
-        if (s->progress && !s->progress(s->user, step, set->steps)) {
-            st = ons_fail(ONESTEP_INTERRUPTED, "stopped after step %d of %d", step, set->steps);
+        if (s->progress && !s->progress(s->user, step, set->evaluations)) {
+            st = ons_fail(ONESTEP_INTERRUPTED, "stopped after evaluation %d of %d", step, set->evaluations);
             goto fail;
         }
     }

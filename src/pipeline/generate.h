@@ -32,6 +32,8 @@ typedef struct ons_run_settings {
     double guidance;       /* < 0: the card's; 0 and 1: off */
     const char *sampler;   /* NULL: the card's */
     ons_noise_kind noise;  /* of the fresh noise that stochastic samplers draw from `seeds` */
+    const float *clean;    /* image to image: [n, latent_size] latents to begin with; NULL: from noise alone */
+    double strength;       /* of that, in (0, 1]: the part of the steps that is taken */
     /* Called after each network evaluation; false stops the run (INTERRUPTED). May be NULL. */
     bool (*progress)(void *user, int step, int n_steps);
     void *user;
@@ -41,6 +43,8 @@ typedef struct ons_run_settings {
 typedef struct ons_resolved {
     int steps;
     int timesteps[ONS_MAX_TIMESTEPS]; /* [steps], what the network will be asked at */
+    int first_step;                   /* image to image begins here; 0: at the first */
+    int evaluations;                  /* of the network, guidance not counted twice */
     bool custom_timesteps;            /* not the sampler's own grid */
     double guidance;    /* 1: off */
     char sampler[32];
@@ -67,6 +71,12 @@ void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w,
 onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
                               const char *const *negatives, const float *noise, const uint64_t *seeds, float *latents,
                               uint8_t *rgb) ONESTEP_CHECK;
+/*
+ * A picture [H, W, 3] of the runner's size as scaled latents, and the noise that the first step adds to it: what ons_run_settings.clean and
+ * ons_runner_run's noise want. torch: the first two draws of manual_seed(seed), as StableDiffusionImg2ImgPipeline makes them.
+ */
+onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb, ons_noise_kind kind, uint64_t seed, float *latent,
+                                         float *noise) ONESTEP_CHECK;
 /* Decodes latents that came from elsewhere. */
 onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb) ONESTEP_CHECK;
 /*

@@ -23,7 +23,7 @@ static ons_plan_options plan_options(const ons_runner *r, ons_params *params, co
 }
 
 /* Ends the building of *g, whose results are marked, and turns it into a plan. */
-static onestep_status finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const char *label,
+onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const char *label,
                                   ons_plan **out)
 {
     const ons_plan_options o = plan_options(r, params, label);
@@ -57,7 +57,7 @@ onestep_status ons_runner_make_text_plan(ons_runner *r)
     ids = ons_input(g, "ids", ONS_I32, &shape);
     ons_graph_output(g, ons_clip_text_build(&nn, &r->model->clip_config, ids), "hidden");
     snprintf(label, sizeof label, "text %dx%d", r->options.batch, (int)r->n_tokens);
-    return finish_plan(r, &g, r->model->clip, label, &r->text);
+    return ons_runner_finish_plan(r, &g, r->model->clip, label, &r->text);
 }
 
 onestep_status ons_runner_text_plan(ons_runner *r)
@@ -95,7 +95,7 @@ onestep_status ons_runner_make_decoder_plan(ons_runner *r)
     x = ons_affine(g, x, 1 / c->scaling_factor, c->shift_factor);
     ons_graph_output(g, ons_vae_decode_build(&nn, c, x), "pixels");
     snprintf(label, sizeof label, "decoder %dx%dx%d", n, (int)h * factor, (int)w * factor);
-    return finish_plan(r, &g, r->model->vae, label, &r->decoder);
+    return ons_runner_finish_plan(r, &g, r->model->vae, label, &r->decoder);
 }
 
 onestep_status ons_runner_decoder_plan(ons_runner *r)
@@ -157,7 +157,7 @@ static onestep_status build_unet(ons_runner *r, ons_unet_key key, ons_plan **out
         eps = guide(g, eps, n);
     ons_graph_output(g, eps, "eps");
     snprintf(label, sizeof label, "unet %dx%dx%d%s", (int)n, (int)r->h, (int)r->w, key.guided ? " guided" : "");
-    return finish_plan(r, &g, r->model->unet, label, out);
+    return ons_runner_finish_plan(r, &g, r->model->unet, label, out);
 }
 
 onestep_status ons_runner_make_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out)

@@ -45,8 +45,22 @@ static void choose_timesteps(const ons_model *m, const ons_run_settings *s, ons_
         take_timesteps(out, &last); /* "leading" spacing would start a single step at t = 1, from pure noise */
 }
 
+/* Image to image takes the last strength x steps of them (diffusers' get_timesteps). */
+static onestep_status choose_first_step(const ons_run_settings *s, ons_resolved *out)
+{
+    const int taken = (int)(out->steps * s->strength);
+
+    if (taken < 1)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "strength %g of %d step%s is less than one step: take more steps or more strength",
+                        s->strength, out->steps, out->steps == 1 ? "" : "s");
+    out->first_step = taken < out->steps ? out->steps - taken : 0;
+    return ONESTEP_OK;
+}
+
 onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, ons_resolved *out)
 {
+    onestep_status st;
+
     memset(out, 0, sizeof *out);
     out->steps = s->steps > 0 ? s->steps : m->card.steps;
     out->guidance = s->guidance < 0 ? m->card.guidance : s->guidance;
@@ -57,6 +71,11 @@ onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, on
         return ons_fail(ONESTEP_BAD_ARGUMENT, "%d steps: this model can do 1 to %d", out->steps, m->schedule.n);
     choose_timesteps(m, s, out);
     /* Refuses unknown samplers and timesteps before anything is computed. */
-    return ons_sampler_check(out->sampler, &m->schedule, out->steps,
-                             out->custom_timesteps ? out->timesteps : NULL, out->timesteps);
+    ONS_TRY(ons_sampler_check(out->sampler, &m->schedule, out->steps,
+                              out->custom_timesteps ? out->timesteps : NULL, out->timesteps));
+    if (s->strength > 0)
+        ONS_TRY(choose_first_step(s, out));
+    out->evaluations = ons_sampler_evaluations(out->sampler, out->steps, out->first_step);
+fail:
+    return st;
 }

@@ -14,7 +14,8 @@ enum { MAX_HASHED_BYTES = 1 << 30 };
 /* The names by which the samplers are known there. */
 static const struct {
     const char *name, *shown;
-} sampler_names[] = {{"ddim", "DDIM"}, {"euler", "Euler"}, {"dpm++2m", "DPM++ 2M"}, {"lcm", "LCM"}};
+} sampler_names[] = {{"ddim", "DDIM"},         {"plms", "PLMS"}, {"euler", "Euler"}, {"euler_a", "Euler a"},
+                   {"dpm++2m", "DPM++ 2M"}, {"heun", "Heun"}, {"lcm", "LCM"}};
 
 static const char *shown_sampler(const char *name)
 {
@@ -73,17 +74,20 @@ static char *timestep_list(const ons_parameters *p)
 char *ons_parameters_text(const ons_parameters *p)
 {
     const bool negative = p->negative && *p->negative, hash = p->model_sha256[0] != 0;
-    char *model = line_value(model_name(p->model)), *times = timestep_list(p), *out = NULL;
+    char *model = line_value(model_name(p->model)), *times = timestep_list(p), *out = NULL, strength[64] = "";
+
+    if (p->strength > 0)
+        snprintf(strength, sizeof strength, "Denoising strength: %.6g, ", p->strength);
 
     if (model && times)
         out = ons_format(
             "%s\n%s%s%sSteps: %d, Sampler: %s, CFG scale: %.6g, Seed: %llu, Size: %dx%d, %s%.10s%sModel: %s, "
-            "%s%s%s%sVersion: onestep %s",
+            "%s%s%s%s%sVersion: onestep %s",
             p->prompt, negative ? "Negative prompt: " : "", negative ? p->negative : "", negative ? "\n" : "",
             p->run.steps, shown_sampler(p->run.sampler), p->run.guidance, (unsigned long long)p->seed, p->width,
             p->height, hash ? "Model hash: " : "", p->model_sha256, hash ? ", " : "", model,
             p->noise == ONS_NOISE_TORCH ? "RNG: CPU, " : "", p->run.custom_timesteps ? "Timesteps: \"" : "",
-            p->run.custom_timesteps ? times : "", p->run.custom_timesteps ? "\", " : "", onestep_version());
+            p->run.custom_timesteps ? times : "", p->run.custom_timesteps ? "\", " : "", strength, onestep_version());
     ons_free(model);
     ons_free(times);
     return out;
@@ -120,6 +124,8 @@ json_t *ons_parameters_object(const ons_parameters *p)
     json_object_set_new(o, "timesteps", times);
     json_object_set_new(o, "sampler", json_string(p->run.sampler));
     json_object_set_new(o, "cfg_scale", json_real(p->run.guidance));
+    if (p->strength > 0)
+        json_object_set_new(o, "strength", json_real(p->strength));
     json_object_set_new(o, "type", json_string(ons_dtype_name(p->precision)));
     return o;
 }

@@ -12,6 +12,7 @@ typedef struct ons_parameters {
     const char *model;             /* folder */
     char model_sha256[65];         /* of the UNet's weights; "" unknown */
     uint64_t seed;
+    double strength; /* image to image; 0: from noise */
     ons_noise_kind noise;
     int width, height;
     ons_resolved run;

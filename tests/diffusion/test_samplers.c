@@ -85,8 +85,7 @@ static void run_case(json_t *c)
     else
         ons_sampler_begin(sampler, noise);
     assert_int_equal(ons_sampler_n_evaluations(sampler), expected);
-    if (!start)
-        assert_int_equal(ons_sampler_evaluations(name, steps), expected);
+    assert_int_equal(ons_sampler_evaluations(name, steps, start), expected);
     while (ons_sampler_next(sampler, &t, in)) {
         if (t != given[evaluations])
             fail_msg("%s, %d steps: timestep %d is %d, want %d", name, steps, evaluations, t,
