@@ -97,6 +97,8 @@ static void point_out(const generate_job *j, ons_run_settings *s)
         ons_warn("guidance is built into this one-step model: --cfg-scale %g is ignored", a->cfg_scale);
         s->guidance = 1;
     }
+    if (strcmp(j->model->card.kind, "few-step") == 0 && cli_given(j->call, "cfg-scale") && !off)
+        ons_warn("this model was distilled to run without guidance; --cfg-scale %g is known to spoil its pictures", a->cfg_scale);
     if (a->negative && (off || is_student(j->model)))
         ons_warn("--negative has no effect: guidance is %s",
                  is_student(j->model) ? "built into this model" : "off");

@@ -28,6 +28,9 @@ void ons_schedule_init_sd(ons_schedule *s); /* scaled linear 0.00085..0.012, eps
 onestep_status ons_schedule_load(const char *path, ons_schedule *out) ONESTEP_CHECK;
 onestep_status ons_schedule_save(const ons_schedule *s, const char *path) ONESTEP_CHECK;
 
+/* The sampler that integrates as the schedule's class does; *exact false: only in a like way. */
+const char *ons_schedule_sampler(const ons_schedule *s, bool *exact);
+
 double ons_schedule_a(const ons_schedule *s, int t);
 double ons_schedule_s(const ons_schedule *s, int t);
 double ons_schedule_sigma(const ons_schedule *s, int t);

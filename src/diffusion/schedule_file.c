@@ -19,22 +19,27 @@
 
 typedef struct scheduler_class {
     const char *name;
+    const char *sampler; /* that integrates as the class does; */
+    bool relative;       /* or only in a like way */
     ons_spacing spacing;
     bool set_alpha_to_one; /* where the class has no such key: the value that its last step amounts to */
     bool scaled_linear;    /* default betas: 0.00085..0.012 scaled linear, else 0.0001..0.02 linear */
 } scheduler_class;
 
 static const scheduler_class classes[] = {
-    {.name = "DDIMScheduler", .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
-    {.name = "DDPMScheduler", .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
-    {.name = "PNDMScheduler", .spacing = ONS_SPACING_LEADING},
-    {.name = "LCMScheduler", .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true, .scaled_linear = true},
-    {.name = "EulerDiscreteScheduler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "EulerAncestralDiscreteScheduler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "HeunDiscreteScheduler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "LMSDiscreteScheduler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "DPMSolverMultistepScheduler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "UniPCMultistepScheduler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "DDIMScheduler", .sampler = "ddim", .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
+    {.name = "PNDMScheduler", .sampler = "plms", .spacing = ONS_SPACING_LEADING},
+    {.name = "LCMScheduler", .sampler = "lcm", .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true, .scaled_linear = true},
+    {.name = "EulerDiscreteScheduler", .sampler = "euler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "EulerAncestralDiscreteScheduler", .sampler = "euler_a", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "HeunDiscreteScheduler", .sampler = "heun", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "DPMSolverMultistepScheduler", .sampler = "dpm++2m", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "DDPMScheduler", .sampler = "ddim", .relative = true, .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
+    {.name = "LMSDiscreteScheduler", .sampler = "euler", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "KDPM2DiscreteScheduler", .sampler = "heun", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "UniPCMultistepScheduler", .sampler = "dpm++2m", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "DEISMultistepScheduler", .sampler = "dpm++2m", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "DPMSolverSinglestepScheduler", .sampler = "dpm++2m", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
 };
 enum { N_CLASSES = sizeof classes / sizeof *classes };
 
@@ -90,7 +95,7 @@ static onestep_status read_choice(const config *c, const char *key, const char *
 static onestep_status find_class(const config *c, const scheduler_class **out)
 {
     const char *name = json_string_value(json_object_get(c->json, "_class_name"));
-    char known[512] = "";
+    char known[1024] = "";
 
     for (int i = 0; i < N_CLASSES; i++) {
         if (name && strcmp(name, classes[i].name) == 0) {
@@ -101,6 +106,17 @@ static onestep_status find_class(const config *c, const scheduler_class **out)
     }
     return ons_fail(ONESTEP_UNSUPPORTED, "%s: scheduler class %s is not known; known are %s", c->path,
                     name ? name : "(missing)", known);
+}
+
+const char *ons_schedule_sampler(const ons_schedule *s, bool *exact)
+{
+    for (int i = 0; i < N_CLASSES; i++)
+        if (strcmp(s->class_name, classes[i].name) == 0) {
+            *exact = !classes[i].relative;
+            return classes[i].sampler;
+        }
+    *exact = false;
+    return "ddim";
 }
 
 static onestep_status read_trained_betas(const config *c, const json_t *list, double *betas, int *n)
@@ -285,6 +301,8 @@ onestep_status ons_schedule_save(const ons_schedule *s, const char *path)
     json_object_set_new(o, "steps_offset", json_integer(s->steps_offset));
     json_object_set_new(o, "set_alpha_to_one", json_boolean(s->set_alpha_to_one));
     json_object_set_new(o, "clip_sample", json_false());
+    if (strcmp(s->class_name, "PNDMScheduler") == 0) /* without it diffusers starts with Runge-Kutta steps, which no such model wants */
+        json_object_set_new(o, "skip_prk_steps", json_true());
     text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(o);
     if (!text)

@@ -42,8 +42,8 @@ onestep_status ons_card_load(const char *path, ons_card *out)
     json_t *root = NULL;
     onestep_status st = ONESTEP_OK;
 
-    *out = (ons_card){0};
-    if (ons_path_exists(path))
+    *out = (ons_card){.stated = ons_path_exists(path)};
+    if (out->stated)
         ONS_TRY(ons_json_load(path, &root));
     st = read_card(root, path, out);
 fail:

@@ -10,8 +10,9 @@
 #include "model/model.h"
 #include "text/tokenizer.h"
 
-/* onestep.json: what diffusers has no place for. Absent file: defaults (20 steps, guidance 7.5, ddim). */
+/* onestep.json: what diffusers has no place for. Absent file: 20 steps, guidance 7.5, ddim; ons_card_assume knows better. */
 typedef struct ons_card {
+    bool stated;             /* there was a file */
     int steps;               /* default number of steps */
     double guidance;         /* default guidance scale; 1 is off */
     char sampler[32];        /* "ddim"; a one-step student: "lcm" */
@@ -55,6 +56,8 @@ void ons_model_close(ons_model **m);
  * A README.md (model card) gives the diffusers call.
  */
 onestep_status ons_model_save(const ons_model *m, const char *folder, ons_dtype dtype) ONESTEP_CHECK;
+/* What a model without onestep.json is run with: the sampler of its scheduler's class; few steps and no guidance for the known few-step models. */
+void ons_card_assume(ons_model *m);
 onestep_status ons_card_load(const char *path, ons_card *out) ONESTEP_CHECK; /* defaults when the file is absent */
 onestep_status ons_card_save(const ons_card *c, const char *path) ONESTEP_CHECK;
 

@@ -53,11 +53,15 @@ static onestep_status open_tokenizer(ons_model *m, const ons_model_sources *s)
     return st;
 }
 
-static void assume_card(ons_model *m)
+/* The schedule that all these models were trained with, and the scheduler that they were published with. */
+static void assume_settings(ons_model *m)
 {
+    ons_schedule_init_sd(&m->schedule);
+    strcpy(m->schedule.class_name, "PNDMScheduler");
+    m->prediction_stated = !m->unet_config.use_linear_projection; /* Stable Diffusion 2 came in both */
     m->card = (ons_card){.steps = 20, .guidance = 7.5, .timestep = -1, .train_joules = -1};
     strcpy(m->card.kind, "teacher");
-    strcpy(m->card.sampler, "ddim");
+    ons_card_assume(m);
 }
 
 onestep_status ons_model_from_checkpoint(ons_model *m, const ons_model_sources *s, ons_part_files *files)
@@ -71,9 +75,7 @@ onestep_status ons_model_from_checkpoint(ons_model *m, const ons_model_sources *
     ONS_TRY(ons_clip_config_infer(file, &m->clip_config));
     if (!s->vae)
         ONS_TRY(ons_vae_config_infer(file, &m->vae_config));
-    ons_schedule_init_sd(&m->schedule);
-    m->prediction_stated = !m->unet_config.use_linear_projection; /* Stable Diffusion 2 came in both */
-    assume_card(m);
+    assume_settings(m);
     ONS_TRY(open_tokenizer(m, s));
     if (!s->unet)
         files->unet = ons_safetensors_share(file);

@@ -108,6 +108,8 @@ onestep_status ons_model_from_folder(ons_model *m, const ons_model_sources *s, o
     ONS_TRY(ons_read_part(folder, "scheduler", "scheduler_config.json", read_schedule, &m->schedule));
     m->prediction_stated = true;
     ONS_TRY(ons_read_part(folder, "", "onestep.json", read_card, &m->card));
+    if (!m->card.stated)
+        ons_card_assume(m);
     if (s->tokenizer)
         ONS_TRY(ons_tokenizer_open(s->tokenizer, &m->tokenizer));
     else
