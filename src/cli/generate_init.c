@@ -1,4 +1,5 @@
-/* The picture that `onestep generate -i` begins with: its size, and its pixels cropped and scaled to what the model takes. */
+/* The picture that `onestep generate -i` begins with: its size, and its pixels cropped and scaled to what the
+ * model takes. */
 #include <math.h>
 
 #include "base/log.h"
@@ -6,7 +7,8 @@
 #include "cli/generate.h"
 #include "io/image.h"
 
-/* Pictures of up to this many times the area that the model was trained for keep their size; larger ones are scaled down to it. */
+/* Pictures of up to this many times the area that the model was trained for keep their size; larger ones are
+ * scaled down to it. */
 static const double MAX_AREA = 1.5;
 
 /* The picture's shape at about the model's own area, in whole latents. */

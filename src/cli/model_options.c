@@ -10,6 +10,8 @@ const cli_option cli_model_options[] = {
      .help = "take the UNet from here: a folder, a file of weights, another model"},
     {0, "vae", CLI_TEXT, offsetof(cli_model, vae), .unit = "DIR|FILE",
      .help = "take the autoencoder from here"},
+    {0, "lora", CLI_TEXTS, offsetof(cli_model, loras), .unit = "FILE[:WEIGHT]",
+     .help = "merge this LoRA, at a strength other than 1 behind a colon; may be given several times"},
     {0, "tokenizer", CLI_TEXT, offsetof(cli_model, tokenizer), .unit = "DIR",
      .help = "folder with the vocabulary, for checkpoints in one file: default tokenizer/ beside the file"},
     {0, "prediction", CLI_CHOICE, offsetof(cli_model, prediction), .choices = "auto|epsilon|v",
@@ -24,6 +26,8 @@ onestep_status cli_open_model(const cli_model *o, ons_model **out)
                                  .unet = o->unet,
                                  .vae = o->vae,
                                  .tokenizer = o->tokenizer,
+                                 .loras = o->loras.values,
+                                 .n_loras = o->loras.n,
                                  .prediction = o->prediction ? &predictions[o->prediction - 1] : NULL};
     onestep_status st = ons_model_assemble(&s, out);
 

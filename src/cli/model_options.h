@@ -7,6 +7,7 @@
 
 typedef struct cli_model {
     const char *model, *unet, *vae, *tokenizer;
+    cli_texts loras;
     int prediction; /* 0: as the files say */
 } cli_model;
 extern const cli_option cli_model_options[];

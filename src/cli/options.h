@@ -14,12 +14,17 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { CLI_MAX_LIST = 1000, CLI_MAX_OPTIONS = 96 };
+enum { CLI_MAX_LIST = 1000, CLI_MAX_OPTIONS = 96, CLI_MAX_TEXTS = 32 };
 
 typedef struct cli_int_list {
     int n;
     int values[CLI_MAX_LIST];
 } cli_int_list;
+
+typedef struct cli_texts {
+    int n;
+    const char *values[CLI_MAX_TEXTS]; /* point into argv */
+} cli_texts;
 
 typedef struct cli_seed {
     bool random; /* -1 was asked for */
@@ -35,6 +40,7 @@ typedef enum cli_type {
     CLI_CHOICE, /* int: index into `choices`, names separated by | */
     CLI_LIST,   /* cli_int_list of comma separated ints within [min, max] */
     CLI_SEED,   /* cli_seed: -1 or an unsigned 64-bit number */
+    CLI_TEXTS,  /* cli_texts: may be given several times */
     CLI_SIZE    /* size_t, bytes: a number with K, M or G */
 } cli_type;
 

@@ -117,6 +117,19 @@ static bool read_text(const cli_option *o, void *dst, const char *text, char *wh
     return true;
 }
 
+static bool read_texts(const cli_option *o, void *dst, const char *text, char *why, size_t size)
+{
+    cli_texts *list = dst;
+
+    (void)o;
+    if (list->n == CLI_MAX_TEXTS) {
+        snprintf(why, size, "at most %d of these are possible", CLI_MAX_TEXTS);
+        return false;
+    }
+    list->values[list->n++] = text;
+    return true;
+}
+
 static bool read_choice(const cli_option *o, void *dst, const char *text, char *why, size_t size)
 {
     const char *name = o->choices;
@@ -164,7 +177,7 @@ bool cli_set_value(const cli_option *o, void *group_values, const char *text, ch
     static const value_reader readers[] = {
         [CLI_FLAG] = read_flag, [CLI_INT] = read_int,       [CLI_U64] = read_u64,   [CLI_REAL] = read_real,
         [CLI_TEXT] = read_text, [CLI_CHOICE] = read_choice, [CLI_LIST] = read_list, [CLI_SEED] = read_seed,
-        [CLI_SIZE] = read_size};
+        [CLI_SIZE] = read_size, [CLI_TEXTS] = read_texts};
 
     return readers[o->type](o, (char *)group_values + o->offset, text, why, why_size);
 }
@@ -181,7 +194,7 @@ const char *cli_value_word(const cli_option *o)
     static const char *const words[] = {
         [CLI_FLAG] = "",     [CLI_INT] = "N",   [CLI_U64] = "N",        [CLI_REAL] = "X",
         [CLI_TEXT] = "TEXT", [CLI_CHOICE] = "", [CLI_LIST] = "N,N,...", [CLI_SEED] = "N",
-        [CLI_SIZE] = "SIZE"};
+        [CLI_SIZE] = "SIZE", [CLI_TEXTS] = "TEXT"};
 
     if (o->unit)
         return o->unit;

@@ -12,7 +12,8 @@ static void input(const ons_sampler *s, float *net_input)
 
 static void step(ons_sampler *s, const float *out)
 {
-    const double sigma = ons_sigma_at(s, s->index), r = ons_sigma_at(s, s->index + 1) / sigma; /* X' = r X + (1 - r) mu */
+    const double sigma = ons_sigma_at(s, s->index),
+                 r = ons_sigma_at(s, s->index + 1) / sigma; /* X' = r X + (1 - r) mu */
     const ons_sigma_clean c = ons_sigma_clean_of(s, sigma);
 
     for (size_t i = 0; i < s->size; i++)

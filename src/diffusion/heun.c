@@ -1,6 +1,7 @@
 /*
- * Heun's method in sigma space (Karras et al. 2022, algorithm 1 without churn): Euler's step, a second look from where it led, and the step
- * again along the mean of both slopes d = (X - mu) / sigma. The last step, to sigma 0, is Euler's alone: n steps cost 2 n - 1 evaluations.
+ * Heun's method in sigma space (Karras et al. 2022, algorithm 1 without churn): Euler's step, a second look
+ * from where it led, and the step again along the mean of both slopes d = (X - mu) / sigma. The last step, to
+ * sigma 0, is Euler's alone: n steps cost 2 n - 1 evaluations.
  */
 #include "diffusion/sigma_space.h"
 

@@ -1,17 +1,22 @@
 /*
- * Pseudo linear multistep (Liu et al. 2022, eq. 9 and 12; methods 4.3), the Runge-Kutta start left out as in Stable Diffusion: the
- * outputs of up to four evaluations are mixed, and the mixture takes a DDIM step. The first step is taken twice, the second time with the
- * mean of both evaluations, so that n steps cost n + 1 evaluations.
+ * Pseudo linear multistep (Liu et al. 2022, eq. 9 and 12; methods 4.3), the Runge-Kutta start left out as in
+ * Stable Diffusion: the outputs of up to four evaluations are mixed, and the mixture takes a DDIM step. The
+ * first step is taken twice, the second time with the mean of both evaluations, so that n steps cost n + 1
+ * evaluations.
  *
- * As in diffusers the next timestep is t - floor(T / n), also where the grid's neighbour is one off, and a run that begins in the middle
- * of its timesteps (image to image) repeats its first step one entry later.
+ * As in diffusers the next timestep is t - floor(T / n), also where the grid's neighbour is one off, and a run
+ * that begins in the middle of its timesteps (image to image) repeats its first step one entry later.
  */
 #include "diffusion/sampler_impl.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { N_KEPT = 4, START = N_KEPT, N_HISTORY }; /* buffers: a ring of outputs, the state before the first step */
+enum {
+    N_KEPT = 4,
+    START = N_KEPT,
+    N_HISTORY
+}; /* buffers: a ring of outputs, the state before the first step */
 
 static int count_evaluations(int n_steps)
 {

@@ -10,8 +10,8 @@
 #include "base/checked.h"
 #include "base/memory.h"
 
-static const ons_sampler_kind *const kinds[] = {&ons_sampler_ddim,    &ons_sampler_plms,     &ons_sampler_euler,
-                                                &ons_sampler_euler_a, &ons_sampler_heun,     &ons_sampler_dpmpp_2m,
+static const ons_sampler_kind *const kinds[] = {&ons_sampler_ddim,    &ons_sampler_plms, &ons_sampler_euler,
+                                                &ons_sampler_euler_a, &ons_sampler_heun, &ons_sampler_dpmpp_2m,
                                                 &ons_sampler_lcm};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 

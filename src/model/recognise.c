@@ -18,6 +18,8 @@ static const sign signs[] = {
     {"*lora_A.", ONS_WEIGHTS_LORA, lora},
     {"*lora.down.", ONS_WEIGHTS_LORA, lora},
     {"*_lora.down.", ONS_WEIGHTS_LORA, lora},
+    {"*lora_up.", ONS_WEIGHTS_LORA, lora},
+    {"*lora_B.", ONS_WEIGHTS_LORA, lora},
     {"*.hada_w1_a", ONS_WEIGHTS_LORA, "a LoHa, a change to another model's weights"},
     {"*.lokr_w1", ONS_WEIGHTS_LORA, "a LoKr, a change to another model's weights"},
     {"*joint_blocks.0.", ONS_WEIGHTS_FOREIGN, "Stable Diffusion 3, a transformer with three text encoders"},

@@ -42,6 +42,8 @@ typedef struct ons_model_sources {
     const char *unet;      /* folder with weights (and config.json), a pipeline folder, or a file of weights */
     const char *vae;       /* the same for the autoencoder */
     const char *tokenizer; /* folder; for single files, which have none inside */
+    const char *const *loras; /* [n_loras] "FILE[:WEIGHT]", merged in order */
+    int n_loras;
     const ons_prediction *prediction; /* what the network predicts, where the files do not tell or tell wrongly */
 } ons_model_sources;
 

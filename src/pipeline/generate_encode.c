@@ -1,6 +1,7 @@
 /*
- * Pictures to latents, for image to image: z = mean + exp(logvar / 2) e, scaled as the UNet sees latents. The noise e of the posterior and
- * that of the first step are the first two draws of a picture's generator, in diffusers' order.
+ * Pictures to latents, for image to image: z = mean + exp(logvar / 2) e, scaled as the UNet sees latents. The
+ * noise e of the posterior and that of the first step are the first two draws of a picture's generator, in
+ * diffusers' order.
  */
 #include "base/memory.h"
 #include "base/random.h"
@@ -20,7 +21,8 @@ static ons_value *sample_posterior(ons_graph *g, ons_value *moments, ons_value *
 onestep_status ons_runner_make_encoder_plan(ons_runner *r)
 {
     const ons_vae_config *c = &r->model->vae_config;
-    const ons_shape pixels = ONS_SHAPE4(1, r->options.height, r->options.width, 3), latent = ONS_SHAPE4(1, r->h, r->w, r->c);
+    const ons_shape pixels = ONS_SHAPE4(1, r->options.height, r->options.width, 3),
+                    latent = ONS_SHAPE4(1, r->h, r->w, r->c);
     ons_graph *g = NULL;
     ons_value *x, *noise;
     ons_nn nn;
@@ -38,7 +40,8 @@ onestep_status ons_runner_make_encoder_plan(ons_runner *r)
 }
 
 /* Posterior noise, then the noise of the first step. */
-static onestep_status draw_noise(const ons_runner *r, ons_noise_kind kind, uint64_t seed, float *posterior, float *first)
+static onestep_status draw_noise(const ons_runner *r, ons_noise_kind kind, uint64_t seed, float *posterior,
+                                 float *first)
 {
     const size_t size = (size_t)ons_runner_latent_size(r);
     float *both;
@@ -49,8 +52,9 @@ static onestep_status draw_noise(const ons_runner *r, ons_noise_kind kind, uint6
         return ONESTEP_OK;
     }
     if (size % 16)
-        return ons_fail(ONESTEP_UNSUPPORTED,
-                        "torch's second draw needs latents of a multiple of 16 values, these have %zu; use philox", size);
+        return ons_fail(
+            ONESTEP_UNSUPPORTED,
+            "torch's second draw needs latents of a multiple of 16 values, these have %zu; use philox", size);
     both = ons_malloc(2 * size * sizeof *both);
     if (!both)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the noise of a picture");
@@ -61,15 +65,17 @@ static onestep_status draw_noise(const ons_runner *r, ons_noise_kind kind, uint6
     return ONESTEP_OK;
 }
 
-onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb, ons_noise_kind kind, uint64_t seed, float *latent,
-                                         float *noise)
+onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb, ons_noise_kind kind, uint64_t seed,
+                                         float *latent, float *noise)
 {
-    const size_t size = (size_t)ons_runner_latent_size(r), count = (size_t)r->options.width * (size_t)r->options.height * 3;
+    const size_t size = (size_t)ons_runner_latent_size(r),
+                 count = (size_t)r->options.width * (size_t)r->options.height * 3;
     float *posterior = ons_malloc(size * sizeof *posterior), *pixels = ons_malloc(count * sizeof *pixels);
     onestep_status st;
 
     if (!posterior || !pixels) {
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory to encode a picture of %dx%d", r->options.width, r->options.height);
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory to encode a picture of %dx%d", r->options.width,
+                      r->options.height);
         goto fail;
     }
     ONS_TRY(draw_noise(r, kind, seed, posterior, noise));

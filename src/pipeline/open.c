@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "model/lora.h"
 #include "model/names.h"
 #include "model/recognise.h"
 #include "pipeline/open_impl.h"
@@ -127,6 +129,22 @@ static void close_files(ons_part_files *files)
     ons_safetensors_close(&files->clip);
 }
 
+static onestep_status merge_lora(ons_model *m, const char *text)
+{
+    ons_lora_report report;
+    char *path = NULL;
+    double weight;
+    onestep_status st;
+
+    ONS_TRY(ons_lora_parse(text, &path, &weight));
+    ONS_TRY(ons_lora_merge(path, weight, &m->unet_config, m->unet, m->clip, &report));
+    ons_info("%s: merged into %d weights of the UNet and %d of the text encoder at strength %g", path,
+             report.n_unet, report.n_text, weight);
+fail:
+    ons_free(path);
+    return st;
+}
+
 static onestep_status fill(ons_model *m, const ons_model_sources *s, ons_part_files *files)
 {
     onestep_status st;
@@ -145,7 +163,9 @@ static onestep_status fill(ons_model *m, const ons_model_sources *s, ons_part_fi
     }
     ONS_TRY(check_match(m));
     ONS_TRY(declare(m));
-    st = map_parts(m, files);
+    ONS_TRY(map_parts(m, files));
+    for (int i = 0; i < s->n_loras; i++)
+        ONS_TRY(merge_lora(m, s->loras[i]));
 fail:
     return st;
 }

@@ -1,0 +1,133 @@
+/*
+ * Whose weight is it? Kohya's names have underscores where modules have dots, and words have underscores of
+ * their own, so names are not taken apart but compared with the model's, the two characters counting as one.
+ */
+#include "model/lora_names.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "model/names.h"
+
+static const char *const suffixes[][2] = {
+    {".lora_down.weight", ".lora_up.weight"},
+    {".lora_A.weight", ".lora_B.weight"},
+    {".lora_A.default.weight", ".lora_B.default.weight"},
+    {".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"},
+    {".lora.down.weight", ".lora.up.weight"},
+    {"_lora.down.weight", "_lora.up.weight"},
+};
+enum { N_SUFFIXES = sizeof suffixes / sizeof *suffixes };
+
+/* Length of `name` without `suffix`; 0: it does not end so. */
+static size_t without_suffix(const char *name, const char *suffix)
+{
+    const size_t n = strlen(name), m = strlen(suffix);
+
+    return n > m && strcmp(name + n - m, suffix) == 0 ? n - m : 0;
+}
+
+static const ons_file_tensor *find_beside(const ons_safetensors *f, const char *stem, const char *suffix)
+{
+    char name[ONS_LORA_MAX_NAME + 40];
+
+    snprintf(name, sizeof name, "%s%s", stem, suffix);
+    return ons_safetensors_find(f, name);
+}
+
+bool ons_lora_module_of(const ons_safetensors *f, const ons_file_tensor *t, ons_lora_module *out, bool *missing)
+{
+    *out = (ons_lora_module){0};
+    *missing = false;
+    for (int i = 0; i < N_SUFFIXES; i++)
+        for (int half = 0; half < 2; half++) {
+            const size_t n = without_suffix(t->name, suffixes[i][half]);
+            const ons_file_tensor *other;
+
+            if (!n || n >= sizeof out->stem)
+                continue;
+            snprintf(out->stem, sizeof out->stem, "%.*s", (int)n, t->name);
+            other = find_beside(f, out->stem, suffixes[i][!half]);
+            *missing = !other;
+            out->down = half ? other : t;
+            out->up = half ? t : other;
+            out->alpha = find_beside(f, out->stem, ".alpha");
+            return half == 0 && other;
+        }
+    return false;
+}
+
+/* A prefix counts as taken when it is there, dots and underscores alike. */
+static bool take(const char **name, const char *prefix)
+{
+    size_t i = 0;
+
+    while (prefix[i] && (prefix[i] == (*name)[i] || (prefix[i] == '.' && (*name)[i] == '_')))
+        i++;
+    if (prefix[i])
+        return false;
+    *name += i;
+    return true;
+}
+
+static char plain(char c)
+{
+    return c == '_' ? '.' : c;
+}
+
+/* "down_blocks.0.proj_in.weight" against "down_blocks_0_proj_in". */
+static bool is_module(const char *parameter, const char *module)
+{
+    while (*module && plain(*parameter) == plain(*module)) {
+        parameter++;
+        module++;
+    }
+    return !*module && strcmp(parameter, ".weight") == 0;
+}
+
+/* Early diffusers: attn1.processor.to_q for attn1.to_q, and to_out for to_out.0. */
+static void modernise(const char *module, char *out, size_t size)
+{
+    const char *at = strstr(module, ".processor.");
+    const size_t n = at ? (size_t)(at - module) : strlen(module);
+    const bool plain_out = without_suffix(module, ".to_out") > 0;
+
+    snprintf(out, size, "%.*s%s%s", (int)n, module, at ? at + strlen(".processor") : "", plain_out ? ".0" : "");
+}
+
+static int find_parameter(ons_params *set, const char *module, const ons_unet_config *original)
+{
+    ons_place_in_file place;
+
+    for (int i = 0; i < ons_params_count(set); i++) {
+        const char *name = ons_params_at(set, i)->name;
+
+        if (is_module(name, module) || (!strncmp(name, "text_model.", 11) && is_module(name + 11, module)))
+            return i;
+        if (original && ons_unet_original_name(original, name, &place) && is_module(place.name, module))
+            return i;
+    }
+    return -1;
+}
+
+ons_lora_target ons_lora_find(const char *stem, const ons_unet_config *config, ons_params *unet,
+                              ons_params *text)
+{
+    static const char *const text_prefixes[] = {"lora_te1_", "lora_te_", "text_encoder."};
+    static const char *const unet_prefixes[] = {"lora_unet_", "unet."};
+    char module[ONS_LORA_MAX_NAME + 8];
+    ons_lora_target t = {.index = -1};
+
+    take(&stem, "base_model.model.");
+    for (size_t i = 0; i < sizeof text_prefixes / sizeof *text_prefixes && !t.text; i++)
+        t.text = take(&stem, text_prefixes[i]);
+    t.text = t.text || strncmp(stem, "text_model.", 11) == 0;
+    for (size_t i = 0; i < sizeof unet_prefixes / sizeof *unet_prefixes && !t.text; i++)
+        if (take(&stem, unet_prefixes[i]))
+            break;
+    modernise(stem, module, sizeof module);
+    t.set = t.text ? text : unet;
+    if (t.set)
+        t.index = find_parameter(t.set, module, t.text ? NULL : config);
+    return t;
+}
