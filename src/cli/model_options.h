@@ -6,7 +6,7 @@
 #include "pipeline/folder.h"
 
 typedef struct cli_model {
-    const char *model, *unet, *vae, *tokenizer;
+    const char *model, *unet, *vae, *taesd, *tokenizer;
     cli_texts loras;
     int prediction; /* 0: as the files say */
 } cli_model;

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "model/model.h"
+#include "model/autoencoder.h"
 
 static const double eps = 1e-6;
 
@@ -74,7 +74,7 @@ static ons_value *up_block(const ons_nn *nn, const ons_vae_config *c, int i, ons
     return x;
 }
 
-ons_value *ons_vae_encode_build(const ons_nn *nn, const ons_vae_config *c, ons_value *x)
+ons_value *ons_autoencoder_kl_encode(const ons_nn *nn, const ons_vae_config *c, ons_value *x)
 {
     ons_nn e = ons_nn_enter(nn, "encoder");
 
@@ -89,7 +89,7 @@ ons_value *ons_vae_encode_build(const ons_nn *nn, const ons_vae_config *c, ons_v
                              : x;
 }
 
-ons_value *ons_vae_decode_build(const ons_nn *nn, const ons_vae_config *c, ons_value *x)
+ons_value *ons_autoencoder_kl_decode(const ons_nn *nn, const ons_vae_config *c, ons_value *x)
 {
     ons_nn d;
 
@@ -104,9 +104,4 @@ ons_value *ons_vae_decode_build(const ons_nn *nn, const ons_vae_config *c, ons_v
     x = ons_nn_conv(&d, x, "conv_out", c->out_channels, 3, 1, 1, true, NULL);
     ons_nn_leave(&d);
     return x;
-}
-
-int ons_vae_factor(const ons_vae_config *c)
-{
-    return 1 << (c->n_levels - 1);
 }

@@ -37,7 +37,8 @@ onestep_status ons_vae_declare(const ons_vae_config *c, ons_params *params)
     if (st != ONESTEP_OK)
         return st;
     ons_nn_init(&nn, g, params, 0, false);
-    ons_vae_encode_build(&nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(1, side, side, c->in_channels)));
+    if (!c->no_encoder)
+        ons_vae_encode_build(&nn, c, ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(1, side, side, c->in_channels)));
     ons_vae_decode_build(&nn, c, ons_input(g, "latent", ONS_F32, &ONS_SHAPE4(1, 8, 8, c->latent_channels)));
     return finish(&g, params);
 }

@@ -181,6 +181,62 @@ fail:
     return st;
 }
 
+/* Blocks from position *at of a chain on; *at moves behind them. */
+static int count_chain_blocks(const ons_safetensors *f, const char *format, int *at)
+{
+    int n = 0;
+    char name[64];
+
+    for (;; n++, ++*at) {
+        snprintf(name, sizeof name, format, *at);
+        if (n == 64 || !find(f, "%s.conv.0.weight", name))
+            return n;
+    }
+}
+
+/* A chain of levels, each with its blocks and a convolution behind (decoder) or before them (encoder);
+ * upsampling takes a place too. */
+static void read_tiny_decoder(const ons_safetensors *f, const char *format, int at, ons_vae_config *c)
+{
+    char name[64];
+
+    for (c->n_levels = 0; c->n_levels < ONS_MAX_LEVELS;) {
+        c->decoder_blocks[c->n_levels++] = count_chain_blocks(f, format, &at);
+        snprintf(name, sizeof name, format, at);
+        if (find(f, "%s.weight", name)) /* the last convolution follows its blocks at once */
+            return;
+        at += 2;
+    }
+}
+
+static void read_tiny_encoder(const ons_safetensors *f, ons_vae_config *c)
+{
+    int at = 0;
+
+    c->no_encoder = !find(f, "encoder.layers.0.weight");
+    for (int i = 0; i < c->n_levels && !c->no_encoder; i++) {
+        at++;
+        c->encoder_blocks[i] = count_chain_blocks(f, "encoder.layers.%d", &at);
+    }
+}
+
+onestep_status ons_tiny_vae_config_infer(const ons_safetensors *f, ons_vae_config *c)
+{
+    const bool alone = !find(f, "decoder.layers.0.weight");
+    const ons_file_tensor *first = find(f, alone ? "1.weight" : "decoder.layers.0.weight");
+
+    *c = (ons_vae_config){
+        .kind = ONS_VAE_TINY, .in_channels = 3, .out_channels = 3, .sample_size = 512, .scaling_factor = 1};
+    c->latent_channels = dim(first, 1);
+    read_tiny_decoder(f, alone ? "%d" : "decoder.layers.%d", alone ? 3 : 2, c);
+    for (int i = 0; i < c->n_levels; i++)
+        c->block_out_channels[i] = dim(first, 0);
+    read_tiny_encoder(f, c);
+    return c->latent_channels && c->block_out_channels[0] && c->n_levels < ONS_MAX_LEVELS
+               ? ONESTEP_OK
+               : missing(f, "decoder.layers.0.weight");
+}
+
 /* OpenCLIP: the last layer is not used by Stable Diffusion 2, its activation is the exact GELU, and it pads
  * with 0. */
 static void infer_open_clip(const ons_safetensors *f, const char *p, ons_clip_config *c)

@@ -28,15 +28,21 @@ typedef struct ons_unet_config {
     int downsample_padding;
 } ons_unet_config;
 
-/* AutoencoderKL */
+/* AutoencoderKL, or AutoencoderTiny (TAESD), which has an encoder and a decoder of plain blocks and no distribution between them. */
+typedef enum ons_vae_kind { ONS_VAE_KL, ONS_VAE_TINY } ons_vae_kind;
 typedef struct ons_vae_config {
+    ons_vae_kind kind;
     int in_channels, out_channels, latent_channels, sample_size;
     int n_levels;
-    int block_out_channels[ONS_MAX_LEVELS];
+    int block_out_channels[ONS_MAX_LEVELS]; /* tiny: one width, in every entry */
+    double scaling_factor, shift_factor;
+    /* KL alone */
     int layers_per_block;
     int norm_num_groups;
-    double scaling_factor, shift_factor;
     bool use_quant_conv, use_post_quant_conv, mid_block_add_attention;
+    /* tiny alone */
+    int encoder_blocks[ONS_MAX_LEVELS], decoder_blocks[ONS_MAX_LEVELS]; /* blocks of each level, in order of execution */
+    bool no_encoder;                                                    /* a decoder alone, as TAESD's author publishes it */
 } ons_vae_config;
 
 /* CLIPTextModel */
@@ -62,7 +68,10 @@ int ons_vae_factor(const ons_vae_config *c);
  * diffusers (upsampling to the size of the skip). nn's prefix is "" and its set the UNet's own.
  */
 ons_value *ons_unet_build(const ons_nn *nn, const ons_unet_config *c, ons_value *x, ons_value *t, ons_value *context);
-/* pixels [N, H, W, 3] in [-1, 1] -> moments [N, h, w, 2*latent_channels] (mean, logvar; logvar not yet clamped) */
+/*
+ * pixels [N, H, W, 3] in [-1, 1] -> KL: moments [N, h, w, 2*latent_channels] (mean, logvar; logvar not yet clamped); tiny: the latent itself
+ * [N, h, w, latent_channels]
+ */
 ons_value *ons_vae_encode_build(const ons_nn *nn, const ons_vae_config *c, ons_value *pixels);
 /* latent (unscaled: already divided by scaling_factor) [N, h, w, latent_channels] -> pixels [N, H, W, 3] */
 ons_value *ons_vae_decode_build(const ons_nn *nn, const ons_vae_config *c, ons_value *latent);

@@ -30,6 +30,8 @@ onestep_status ons_weights_expect(const ons_safetensors *f, ons_weights_kind exp
  */
 onestep_status ons_unet_config_infer(const ons_safetensors *f, ons_unet_config *out) ONESTEP_CHECK;
 onestep_status ons_vae_config_infer(const ons_safetensors *f, ons_vae_config *out) ONESTEP_CHECK;
+/* A tiny autoencoder from its tensors: both halves under diffusers' names, or the decoder alone under its author's. */
+onestep_status ons_tiny_vae_config_infer(const ons_safetensors *f, ons_vae_config *out) ONESTEP_CHECK;
 onestep_status ons_clip_config_infer(const ons_safetensors *f, ons_clip_config *out) ONESTEP_CHECK;
 
 #endif

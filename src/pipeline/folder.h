@@ -41,6 +41,7 @@ typedef struct ons_model_sources {
     const char *model;     /* pipeline folder or single file */
     const char *unet;      /* folder with weights (and config.json), a pipeline folder, or a file of weights */
     const char *vae;       /* the same for the autoencoder */
+    const char *taesd;     /* a tiny autoencoder in its place: a folder or a file */
     const char *tokenizer; /* folder; for single files, which have none inside */
     const char *const *loras; /* [n_loras] "FILE[:WEIGHT]", merged in order */
     int n_loras;

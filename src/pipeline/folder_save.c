@@ -79,7 +79,8 @@ static onestep_status save_index(const ons_model *m, const char *folder, const c
         "_class_name", "StableDiffusionPipeline", "_diffusers_version", "0.30.0", "safety_checker",
         "requires_safety_checker", 0, "feature_extractor", "image_encoder", "scheduler", "diffusers", scheduler,
         "text_encoder", "transformers", "CLIPTextModel", "tokenizer", "transformers", "CLIPTokenizer", "unet",
-        "diffusers", "UNet2DConditionModel", "vae", "diffusers", "AutoencoderKL");
+        "diffusers", "UNet2DConditionModel", "vae", "diffusers",
+        m->vae_config.kind == ONS_VAE_TINY ? "AutoencoderTiny" : "AutoencoderKL");
     char *path = ons_path_join(folder, name);
     onestep_status st =
         root && path ? ons_json_save(root, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);

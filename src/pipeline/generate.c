@@ -213,7 +213,7 @@ static onestep_status sample(ons_runner *r, const ons_run_settings *s, const ons
                              int n, const float *noise, const uint64_t *seeds, float *latents)
 {
     const size_t n_values = (size_t)n * (size_t)ons_runner_latent_size(r);
-    noise_source source = {.r = r, .seeds = seeds, .kind = s->noise, .n = n, .draw = s->clean ? 1 : 0};
+    noise_source source = {.r = r, .seeds = seeds, .kind = s->noise, .n = n, .draw = s->clean && r->model->vae_config.kind == ONS_VAE_KL ? 1 : 0}; /* the posterior took one */
     ons_sampler *sampler = NULL;
     const double start_s = ons_now_s();
     onestep_status st;

@@ -29,23 +29,34 @@ onestep_status ons_runner_make_encoder_plan(ons_runner *r)
 
     if (r->encoder)
         return ONESTEP_OK;
+    if (c->no_encoder)
+        return ons_fail(
+            ONESTEP_UNSUPPORTED,
+            "%s: its tiny autoencoder is a decoder alone; image to image needs one with both halves, or none",
+            r->model->path);
     if (ons_graph_create(&g) != ONESTEP_OK)
         return ONESTEP_NO_MEMORY;
     ons_nn_init(&nn, g, r->model->vae, 0, false);
     x = ons_input(g, "pixels", ONS_F32, &pixels);
     noise = ons_input(g, "noise", ONS_F32, &latent);
-    x = sample_posterior(g, ons_vae_encode_build(&nn, c, x), noise, r->c);
+    x = ons_vae_encode_build(&nn, c, x);
+    if (c->kind == ONS_VAE_KL)
+        x = sample_posterior(g, x, noise, r->c);
     ons_graph_output(g, ons_affine(g, x, c->scaling_factor, -c->shift_factor * c->scaling_factor), "latent");
     return ons_runner_finish_plan(r, &g, r->model->vae, "encoder", &r->encoder);
 }
 
-/* Posterior noise, then the noise of the first step. */
+/* Posterior noise, where there is a posterior, then the noise of the first step. */
 static onestep_status draw_noise(const ons_runner *r, ons_noise_kind kind, uint64_t seed, float *posterior,
                                  float *first)
 {
     const size_t size = (size_t)ons_runner_latent_size(r);
     float *both;
 
+    if (r->model->vae_config.kind == ONS_VAE_TINY) {
+        ons_picture_noise(kind, seed, r->h, r->w, r->c, first);
+        return ONESTEP_OK;
+    }
     if (kind == ONS_NOISE_PHILOX) {
         ons_randn(seed, POSTERIOR_STREAM, 0, posterior, size);
         ons_picture_noise(kind, seed, r->h, r->w, r->c, first);
@@ -84,7 +95,8 @@ onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb, ons_
     for (size_t i = 0; i < count; i++)
         pixels[i] = (float)rgb[i] / 127.5f - 1;
     ons_runner_put(r, r->encoder, "pixels", 0, pixels, count);
-    ons_runner_put(r, r->encoder, "noise", 0, posterior, size);
+    if (r->model->vae_config.kind == ONS_VAE_KL)
+        ons_runner_put(r, r->encoder, "noise", 0, posterior, size);
     ONS_TRY(ons_plan_run(r->encoder));
     ons_runner_get(r, r->encoder, "latent", latent, size);
 fail:

@@ -117,7 +117,22 @@ static onestep_status open_vae(ons_model *m, const char *path, ons_part_files *f
     } else {
         ONS_TRY(open_part(path, "vae", ons_read_vae_config, &m->vae_config, &files->vae));
     }
-    st = expect_part(files->vae, ONS_WEIGHTS_VAE);
+    st = m->vae_config.kind == ONS_VAE_TINY ? ons_weights_expect(files->vae, ONS_WEIGHTS_TINY_VAE)
+                                            : expect_part(files->vae, ONS_WEIGHTS_VAE);
+fail:
+    return st;
+}
+
+/* A tiny autoencoder: a folder with its config, or a file whose tensors tell it. */
+static onestep_status open_tiny_vae(ons_model *m, const char *path, ons_part_files *files)
+{
+    onestep_status st;
+
+    ons_safetensors_close(&files->vae);
+    ONS_TRY(open_part(path, "vae", ons_read_vae_config, &m->vae_config, &files->vae));
+    ONS_TRY(ons_weights_expect(files->vae, ONS_WEIGHTS_TINY_VAE));
+    if (!ons_path_is_dir(path) || m->vae_config.kind != ONS_VAE_TINY)
+        st = ons_tiny_vae_config_infer(files->vae, &m->vae_config);
 fail:
     return st;
 }
@@ -157,6 +172,8 @@ static onestep_status fill(ons_model *m, const ons_model_sources *s, ons_part_fi
         ONS_TRY(open_unet(m, s->unet, files));
     if (s->vae)
         ONS_TRY(open_vae(m, s->vae, files));
+    if (s->taesd)
+        ONS_TRY(open_tiny_vae(m, s->taesd, files));
     if (s->prediction) {
         m->schedule.prediction = *s->prediction;
         m->prediction_stated = true;

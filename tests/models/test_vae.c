@@ -1,7 +1,9 @@
-/* AutoencoderKL against diffusers, with and without middle attention and quantisation convolutions. */
+/* AutoencoderKL against diffusers, with and without middle attention and quantisation convolutions; and
+ * AutoencoderTiny. */
 #include <string.h>
 
 #include "model/names.h"
+#include "model/recognise.h"
 #include "vectors.h"
 
 static void check_direction(const vectors *v, const ons_vae_config *c, ons_params *params, const char *backend,
@@ -56,6 +58,97 @@ static void test_no_attention(void **state)
     check_vae("vae_no_attention");
 }
 
+static void test_tiny(void **state)
+{
+    (void)state;
+    check_vae("vae_tiny");
+}
+
+/* The published architecture has the published numbers of weights; a decoder alone has no encoder. */
+static void test_tiny_size(void **state)
+{
+    ons_vae_config c = {.kind = ONS_VAE_TINY,
+                        .in_channels = 3,
+                        .out_channels = 3,
+                        .latent_channels = 4,
+                        .n_levels = 4,
+                        .block_out_channels = {64, 64, 64, 64},
+                        .encoder_blocks = {1, 3, 3, 3},
+                        .decoder_blocks = {3, 3, 3, 1}};
+    ons_params *params;
+
+    (void)state;
+    assert_int_equal(ons_vae_factor(&c), 8);
+    assert_int_equal(ons_params_create(&params), ONESTEP_OK);
+    assert_int_equal(ons_vae_declare(&c, params), ONESTEP_OK);
+    assert_int_equal(ons_params_n_values(params), 1222532 + 1222531);
+    ons_params_destroy(&params);
+    c.no_encoder = true;
+    assert_int_equal(ons_params_create(&params), ONESTEP_OK);
+    assert_int_equal(ons_vae_declare(&c, params), ONESTEP_OK);
+    assert_int_equal(ons_params_n_values(params), 1222531);
+    ons_params_destroy(&params);
+}
+
+/* Both halves under diffusers' names, or the decoder alone under its author's: the tensors tell the
+ * configuration. */
+static void check_inferred(bool alone)
+{
+    const char *path = "/tmp/onestep-tiny-vae.safetensors";
+    ons_vae_config want, got;
+    ons_safetensors_writer *w;
+    ons_safetensors *f;
+    ons_params *params;
+    vectors v;
+
+    vectors_open(&v, "vae_tiny");
+    assert_int_equal(ons_vae_config_load(v.config, &want), ONESTEP_OK);
+    assert_int_equal(ons_safetensors_writer_create(&w), ONESTEP_OK);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < ons_safetensors_count(v.file); i++) {
+            const ons_file_tensor *t = ons_safetensors_at(v.file, i);
+            char name[200];
+            int number, n = 0;
+
+            if (strncmp(t->name, "w.", 2) || (alone && strncmp(t->name, "w.decoder.layers.", 17)))
+                continue;
+            snprintf(name, sizeof name, "%s", t->name + 2);
+            if (alone && sscanf(t->name, "w.decoder.layers.%d%n", &number, &n) == 1)
+                snprintf(name, sizeof name, "%d%s", number + 1, t->name + n);
+            assert_int_equal(pass ? ons_safetensors_writer_data(w, t->data, t->size)
+                                  : ons_safetensors_writer_add(w, name, t->dtype, t->n_dims, t->dims),
+                             ONESTEP_OK);
+        }
+        if (pass == 0)
+            assert_int_equal(ons_safetensors_writer_begin(w, path), ONESTEP_OK);
+    }
+    assert_int_equal(ons_safetensors_writer_commit(w), ONESTEP_OK);
+    ons_safetensors_writer_destroy(&w);
+    assert_int_equal(ons_safetensors_open(path, &f), ONESTEP_OK);
+    assert_int_equal(ons_tiny_vae_config_infer(f, &got), ONESTEP_OK);
+    assert_int_equal(got.n_levels, want.n_levels);
+    assert_memory_equal(got.decoder_blocks, want.decoder_blocks, sizeof want.decoder_blocks);
+    assert_int_equal(got.no_encoder, alone);
+    if (!alone)
+        assert_memory_equal(got.encoder_blocks, want.encoder_blocks, sizeof want.encoder_blocks);
+    assert_int_equal(ons_params_create(&params), ONESTEP_OK);
+    assert_int_equal(ons_vae_declare(&got, params), ONESTEP_OK);
+    if (ons_params_map(params, f, &(ons_spelling){ons_vae_spelling(&got).place, &got, false}) != ONESTEP_OK)
+        fail_msg("%s", onestep_error_text());
+    check_direction(&v, &got, params, "cpu", false);
+    ons_params_destroy(&params);
+    ons_safetensors_close(&f);
+    vectors_close(&v);
+    remove(path);
+}
+
+static void test_tiny_files(void **state)
+{
+    (void)state;
+    check_inferred(false);
+    check_inferred(true);
+}
+
 static void test_old_names(void **state)
 {
     const ons_vae_config config = {.n_levels = 2};
@@ -72,9 +165,8 @@ static void test_old_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_no_attention),
-        cmocka_unit_test(test_old_names),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_no_attention), cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_tiny_size), cmocka_unit_test(test_tiny_files),   cmocka_unit_test(test_old_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

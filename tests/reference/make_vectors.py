@@ -13,7 +13,7 @@ import json
 import pathlib
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -115,6 +115,19 @@ def make_vae(out, name, config):
     write(out, name, config_of(model), tensors)
 
 
+def make_tiny_vae(out):
+    torch.manual_seed(0)
+    model = randomise(AutoencoderTiny(encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8), num_encoder_blocks=(1, 2, 1),
+                                      num_decoder_blocks=(2, 1, 1)), 9)
+    generator = torch.Generator().manual_seed(10)
+    pixels = torch.randn(2, 3, 12, 20, generator=generator).float().double()
+    latent = 2 * torch.randn(2, 4, 3, 5, generator=generator).float().double()
+    tensors = weights_of(model) | {"in.pixels": nhwc(pixels), "in.latent": nhwc(latent)}
+    tensors["out.moments"] = nhwc(model.encode(pixels).latents)
+    tensors["out.pixels"] = nhwc(model.decode(latent).sample)
+    write(out, "vae_tiny", config_of(model), tensors)
+
+
 def make_clip(out, name, act):
     torch.manual_seed(0)
     config = CLIPTextConfig(vocab_size=50, hidden_size=16, intermediate_size=40, num_hidden_layers=2,
@@ -177,6 +190,7 @@ def main():
         make_unet(out, name, config, size, n_tokens)
     for name, config in VAES.items():
         make_vae(out, name, config)
+    make_tiny_vae(out)
     for name, act in CLIPS.items():
         make_clip(out, name, act)
     make_features(out)

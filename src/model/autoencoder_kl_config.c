@@ -1,12 +1,10 @@
 /* AutoencoderKL's config.json. */
 #include "model/config.h"
 
-static onestep_status read_config(const json_t *root, const char *path, ons_vae_config *c)
+onestep_status ons_autoencoder_kl_config_read(const json_t *root, const char *path, ons_vae_config *c)
 {
-    static const char *const classes[] = {"AutoencoderKL", NULL};
     onestep_status st;
 
-    ONS_TRY(ons_config_class(root, path, "_class_name", classes));
     ONS_TRY(ons_config_expect(root, path, "act_fn", "\"silu\""));
     ONS_TRY(ons_config_all(root, path, "down_block_types", "DownEncoderBlock2D"));
     ONS_TRY(ons_config_all(root, path, "up_block_types", "UpDecoderBlock2D"));
@@ -35,18 +33,6 @@ fail:
     return st;
 }
 
-onestep_status ons_vae_config_load(const char *path, ons_vae_config *out)
-{
-    json_t *root = NULL;
-    onestep_status st = ons_json_load(path, &root);
-
-    *out = (ons_vae_config){0};
-    if (st == ONESTEP_OK)
-        st = read_config(root, path, out);
-    json_decref(root);
-    return st;
-}
-
 static json_t *repeated(const char *text, int n)
 {
     json_t *list = json_array();
@@ -56,10 +42,9 @@ static json_t *repeated(const char *text, int n)
     return list;
 }
 
-onestep_status ons_vae_config_save(const ons_vae_config *c, const char *path)
+json_t *ons_autoencoder_kl_config_json(const ons_vae_config *c)
 {
     json_t *widths = json_array(), *root;
-    onestep_status st;
 
     for (int i = 0; i < c->n_levels; i++)
         json_array_append_new(widths, json_integer(c->block_out_channels[i]));
@@ -72,11 +57,7 @@ onestep_status ons_vae_config_save(const ons_vae_config *c, const char *path)
                      "norm_num_groups", c->norm_num_groups, "act_fn", "silu", "scaling_factor",
                      c->scaling_factor, "use_quant_conv", c->use_quant_conv, "use_post_quant_conv",
                      c->use_post_quant_conv, "mid_block_add_attention", c->mid_block_add_attention);
-    if (!root)
-        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to write it", path);
-    if (c->shift_factor != 0)
+    if (root && c->shift_factor != 0)
         json_object_set_new(root, "shift_factor", json_real(c->shift_factor));
-    st = ons_json_save(root, path);
-    json_decref(root);
-    return st;
+    return root;
 }
