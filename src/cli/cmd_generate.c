@@ -47,7 +47,7 @@ static const cli_option options[] = {
 
 static const cli_option sampling[] = {
     {0, "steps", CLI_INT, offsetof(generate_args, steps), .min = 1, .max = 1000,
-     .help = "network evaluations; default the model's own"},
+     .help = "steps of the sampler; default the model's own"},
     {0, "timesteps", CLI_LIST, offsetof(generate_args, timesteps), .max = 999,
      .help = "the very timesteps, descending, instead of --steps: 999,749,499,249"},
     {0, "cfg-scale", CLI_REAL, offsetof(generate_args, cfg_scale), .max = 100,
@@ -333,6 +333,8 @@ static onestep_status prepare(generate_job *j, ons_run_settings *s)
                             .noise = a->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX};
     point_out(j, s);
     ONS_TRY(ons_run_resolve(j->model, s, &j->run));
+    if (a->init && j->run.steps * a->strength < 1)
+        ons_warn("--strength %g of %d step%s is less than one step; one is taken", a->strength, j->run.steps, j->run.steps == 1 ? "" : "s");
     ONS_TRY(generate_load_init(j));
     ONS_TRY(ons_size_resolve(j->model, &j->width, &j->height));
     ONS_TRY(check_lengths(j));

@@ -34,7 +34,7 @@ static const scheduler_class classes[] = {
     {.name = "EulerAncestralDiscreteScheduler", .sampler = "euler_a", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
     {.name = "HeunDiscreteScheduler", .sampler = "heun", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
     {.name = "DPMSolverMultistepScheduler", .sampler = "dpm++2m", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "DDPMScheduler", .sampler = "ddim", .relative = true, .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
+    {.name = "DDPMScheduler", .sampler = "euler_a", .relative = true, .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
     {.name = "LMSDiscreteScheduler", .sampler = "euler", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
     {.name = "KDPM2DiscreteScheduler", .sampler = "heun", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
     {.name = "UniPCMultistepScheduler", .sampler = "dpm++2m", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},

@@ -129,6 +129,9 @@ onestep_status ons_model_save(const ons_model *m, const char *folder, ons_dtype 
     static const char *const parts[] = {"unet", "vae", "text_encoder", "tokenizer", "scheduler"};
     onestep_status st;
 
+    if (m->vae_config.no_encoder)
+        return ons_fail(ONESTEP_UNSUPPORTED, "%s: its tiny autoencoder is a decoder alone, which no diffusers folder can hold; give one with both halves",
+                        m->path);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         ONS_TRY(make_part(folder, parts[i]));
     ONS_TRY(save_unet_config(m, folder, "unet/config.json"));

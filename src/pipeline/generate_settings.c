@@ -45,16 +45,13 @@ static void choose_timesteps(const ons_model *m, const ons_run_settings *s, ons_
         take_timesteps(out, &last); /* "leading" spacing would start a single step at t = 1, from pure noise */
 }
 
-/* Image to image takes the last strength x steps of them (diffusers' get_timesteps). */
-static onestep_status choose_first_step(const ons_run_settings *s, ons_resolved *out)
+/* Image to image takes the last strength x steps of them (diffusers' get_timesteps), but one at least: a
+ * one-step model has no more. */
+static void choose_first_step(const ons_run_settings *s, ons_resolved *out)
 {
     const int taken = (int)(out->steps * s->strength);
 
-    if (taken < 1)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "strength %g of %d step%s is less than one step: take more steps or more strength",
-                        s->strength, out->steps, out->steps == 1 ? "" : "s");
-    out->first_step = taken < out->steps ? out->steps - taken : 0;
-    return ONESTEP_OK;
+    out->first_step = out->steps - (taken < 1 ? 1 : taken < out->steps ? taken : out->steps);
 }
 
 onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, ons_resolved *out)
@@ -74,7 +71,7 @@ onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, on
     ONS_TRY(ons_sampler_check(out->sampler, &m->schedule, out->steps,
                               out->custom_timesteps ? out->timesteps : NULL, out->timesteps));
     if (s->strength > 0)
-        ONS_TRY(choose_first_step(s, out));
+        choose_first_step(s, out);
     out->evaluations = ons_sampler_evaluations(out->sampler, out->steps, out->first_step);
 fail:
     return st;

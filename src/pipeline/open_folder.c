@@ -78,7 +78,7 @@ static onestep_status check_kind(const char *folder)
         !strncmp(name, "StableDiffusion3", 16))
         st = ons_fail(ONESTEP_UNSUPPORTED,
                       "%s: this is a %s; pipelines of StableDiffusionPipeline's kind (one CLIP text encoder, "
-                      "UNet2DConditionModel, AutoencoderKL) are supported",
+                      "UNet2DConditionModel, AutoencoderKL or AutoencoderTiny) are supported",
                       path, name);
 fail:
     json_decref(root);

@@ -71,6 +71,10 @@ onestep_status ons_train_configure(const ons_recipe *r, const char *folder, ons_
 
     ONS_TRY(write_config(folder, "vae", r->vae_config, &vae));
     ONS_TRY(ons_vae_config_load(vae, &m->vae_config));
+    if (m->vae_config.kind != ONS_VAE_KL) {
+        st = ons_fail(ONESTEP_UNSUPPORTED, "vae.config is an AutoencoderTiny; an AutoencoderKL can be trained");
+        goto fail;
+    }
     ONS_TRY(write_config(folder, "unet", r->unet_config, &unet));
     ONS_TRY(ons_unet_config_load(unet, &m->unet_config));
     ONS_TRY(write_config(folder, "text_encoder", r->text_config, &clip));

@@ -120,7 +120,7 @@ static void a_picture_may_be_the_beginning(void **state)
     assert_non_null(strstr(r.out, "Denoising strength: 1"));
     assert_non_null(strstr(r.out, "Sampler: Euler a"));
     run_program(&r, "generate", "-m", teacher, "-p", "x", "-i", start, "--strength", "0.1", "--steps", "4", "-o", near, NULL);
-    expect(&r, 2, "less than one step");
+    expect(&r, 0, "less than one step");
     run_program(&r, "generate", "-m", teacher, "-p", "x", "--strength", "0.1", "-o", near, NULL);
     expect(&r, 0, "no effect without -i");
     run_program(&r, "generate", "-m", teacher, "-p", "x", "-i", in_folder(teacher, "model_index.json"), "-o", near, NULL);
