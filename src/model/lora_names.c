@@ -102,6 +102,8 @@ static int find_parameter(ons_params *set, const char *module, const ons_unet_co
     for (int i = 0; i < ons_params_count(set); i++) {
         const char *name = ons_params_at(set, i)->name;
 
+        if (ons_params_at(set, i)->kind == ONS_PARAM_VECTOR) /* a norm has no inputs that a factor could read */
+            continue;
         if (is_module(name, module) || (!strncmp(name, "text_model.", 11) && is_module(name + 11, module)))
             return i;
         if (original && ons_unet_original_name(original, name, &place) && is_module(place.name, module))

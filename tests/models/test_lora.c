@@ -161,6 +161,9 @@ static void test_refused(void **state)
     check_refused((made_tensor[]){up}, 1, ONESTEP_BAD_FILE, "without its other factor", "to_q");
     check_refused((made_tensor[]){wide, up}, 2, ONESTEP_BAD_FILE, "[2, 9]", "[8, 8, 1, 1]");
     check_refused((made_tensor[]){down, up, not_a_number}, 3, ONESTEP_BAD_FILE, "alpha", "to_q");
+    check_refused((made_tensor[]){{"lora_unet_conv_norm_out.lora_down.weight", {2, 0}, 2, 1},
+                                  {"lora_unet_conv_norm_out.lora_up.weight", {8, 2}, 2, 1}},
+                  2, ONESTEP_UNSUPPORTED, "another architecture", "conv_norm_out");
     check_refused((made_tensor[]){other_down, other_up}, 2, ONESTEP_UNSUPPORTED, "another architecture",
                   "nothing_of_ours");
     check_refused((made_tensor[]){down, up, {Q ".hada_w1_a", {2, 8}, 2, 1}}, 3, ONESTEP_UNSUPPORTED, "LoHa",
