@@ -47,7 +47,7 @@ static const cli_option options[] = {
 
 static const cli_option sampling[] = {
     {0, "steps", CLI_INT, offsetof(eval_args, steps), .min = 1, .max = 1000,
-     .help = "network evaluations; default the model's own"},
+     .help = "steps of the sampler; default the model's own"},
     {0, "timesteps", CLI_LIST, offsetof(eval_args, timesteps), .max = 999,
      .help = "the very timesteps, descending, instead of --steps"},
     {0, "cfg-scale", CLI_REAL, offsetof(eval_args, cfg_scale), .max = 100,

@@ -91,6 +91,5 @@ typedef struct ons_run_stats {
 } ons_run_stats;
 ons_run_stats ons_runner_stats(const ons_runner *r);
 size_t ons_runner_peak_bytes(const ons_runner *r); /* buffers of the plans so far, without weights */
-bool ons_runner_is_tiled(const ons_runner *r);     /* the decoder, once a run has decided it */
 
 #endif

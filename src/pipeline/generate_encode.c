@@ -5,7 +5,6 @@
  */
 #include "base/memory.h"
 #include "base/random.h"
-#include "base/system.h"
 #include "pipeline/generate_impl.h"
 
 static const uint64_t POSTERIOR_STREAM = UINT64_C(1) << 32; /* apart from the draws of stochastic samplers */

@@ -119,8 +119,3 @@ onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode)
 fail:
     return st;
 }
-
-bool ons_runner_is_tiled(const ons_runner *r)
-{
-    return r->tiled;
-}

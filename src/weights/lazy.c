@@ -1,7 +1,7 @@
 /*
  * Values that are still in a file. The region is address space without memory until it is written to, so a
- * mapped set reserves it whole and fills the row that is asked for. What was only borrowed (to be packed) is
- * given back to the system page by page.
+ * mapped set reserves it whole and fills the row that is asked for. What is only borrowed, to be packed or
+ * saved, passes through one buffer of the largest row's size.
  */
 #include <string.h>
 
