@@ -13,9 +13,19 @@
 
 enum { MAX_SWEEPS = 60 };
 
+/* Off-diagonal columns no longer than this are zero: far below rounding, and their squares would underflow. */
+static double negligible(const double *a, int n)
+{
+    double largest = 0;
+
+    for (size_t i = 0; i < (size_t)n * (size_t)n; i++)
+        largest = fmax(largest, fabs(a[i]));
+    return fmax(DBL_EPSILON * DBL_EPSILON * largest, 1e-140);
+}
+
 /* One reflection: makes column k of the trailing block zero below the subdiagonal. The reflector stays in
  * column k of a. */
-static double reflect(double *a, int n, int k, double *p, double *beta)
+static double reflect(double *a, int n, int k, double tiny, double *p, double *beta)
 {
     double norm = 0, alpha, vv, dot = 0;
     double *v = p + n;
@@ -25,15 +35,13 @@ static double reflect(double *a, int n, int k, double *p, double *beta)
         norm = hypot(norm, v[i]);
     }
     *beta = 0;
-    if (norm == 0)
+    if (norm <= tiny)
         return 0;
     alpha = v[k + 1] > 0 ? -norm : norm;
     v[k + 1] -= alpha;
     vv = 0;
     for (int i = k + 1; i < n; i++)
         vv += v[i] * v[i];
-    if (vv == 0)
-        return alpha;
     *beta = 2 / vv;
     for (int i = k + 1; i < n; i++) { /* p = beta A v */
         double sum = 0;
@@ -120,8 +128,8 @@ static void ql_step(double *d, double *e, double *z, int n, int l, int m)
 }
 
 /*
- * An element counts as zero beside its neighbours on the diagonal, or beside the whole matrix: the zeros of a
- * rank-deficient one are rounding noise among themselves and would be chased for ever.
+ * An element counts as zero beside the whole matrix, which is what rounding leaves of it anyhow: the zeros of a
+ * rank-deficient one are noise among themselves and would be chased for ever.
  */
 static onestep_status diagonalise(double *d, double *e, double *z, int n)
 {
@@ -137,7 +145,7 @@ static onestep_status diagonalise(double *d, double *e, double *z, int n)
         for (int sweep = 0;; sweep++) {
             int m = l;
 
-            while (m < n - 1 && fabs(e[m]) > DBL_EPSILON * (fabs(d[m]) + fabs(d[m + 1])) + 1e-18 * largest)
+            while (m < n - 1 && fabs(e[m]) > 0.5 * DBL_EPSILON * largest)
                 m++;
             if (m == l)
                 break;
@@ -169,7 +177,7 @@ static void sort_ascending(double *d, double *z, int n)
 onestep_status ons_eigen_symmetric(const double *matrix, int n, double *values, double *vectors)
 {
     size_t nn = (size_t)n * (size_t)n;
-    double *a = ons_malloc((nn + 4 * (size_t)n) * sizeof *a), *e, *beta, *p;
+    double *a = ons_malloc((nn + 4 * (size_t)n) * sizeof *a), *e, *beta, *p, tiny;
     onestep_status st;
 
     if (!a)
@@ -178,8 +186,9 @@ onestep_status ons_eigen_symmetric(const double *matrix, int n, double *values, 
     beta = e + n;
     p = beta + n; /* and v behind it */
     memcpy(a, matrix, nn * sizeof *a);
+    tiny = negligible(a, n);
     for (int k = 0; k < n - 2; k++)
-        e[k] = reflect(a, n, k, p, &beta[k]);
+        e[k] = reflect(a, n, k, tiny, p, &beta[k]);
     if (n > 1)
         e[n - 2] = a[(size_t)(n - 1) * n + n - 2];
     if (n > 0)

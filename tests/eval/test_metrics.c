@@ -139,6 +139,38 @@ static void eigenvalues_of_rank_deficient_matrices(void **state)
     }
 }
 
+/* Two pictures a side: covariances a a^T and b b^T, so |mean|^2 + |a|^2 + |b|^2 - 2 |a b|. */
+static void frechet_of_two_pictures_each(void **state)
+{
+    enum { N = 93, TRIES = 60 };
+    float x[2][2 * N];
+
+    (void)state;
+    for (int try = 0; try < TRIES; try++) {
+        ons_moments m[2];
+        double got, want = 0, dot = 0;
+
+        for (int side = 0; side < 2; side++) {
+            ons_randn((uint64_t)try, 1, (uint64_t)side * 2 * N, x[side], 2 * N);
+            for (int i = 0; try % 2 && i < 2 * N; i++) /* as many features are constant */
+                x[side][i] = i % 3 ? 1 : x[side][i] * powf(10, (float)(-i % N) / 8);
+            make_moments(&m[side], N, x[side], 2);
+        }
+        for (int i = 0; i < N; i++) {
+            double da = ((double)x[0][i] - x[0][N + i]) / sqrt(2),
+                   db = ((double)x[1][i] - x[1][N + i]) / sqrt(2),
+                   mean = ((double)x[0][i] + x[0][N + i] - x[1][i] - x[1][N + i]) / 2;
+
+            want += mean * mean + da * da + db * db;
+            dot += da * db;
+        }
+        assert_int_equal(ons_frechet(&m[0], &m[1], &got), ONESTEP_OK);
+        assert_near(got, want - 2 * fabs(dot), 1e-6);
+        ons_moments_fini(&m[0]);
+        ons_moments_fini(&m[1]);
+    }
+}
+
 static void moments_do_not_depend_on_pieces(void **state)
 {
     ons_moments whole, pieces;
@@ -375,6 +407,7 @@ int main(void)
         cmocka_unit_test(eigenvalues_of_known_matrix),
         cmocka_unit_test(eigenvalues_of_small_and_degenerate_matrices),
         cmocka_unit_test(eigenvalues_of_rank_deficient_matrices),
+        cmocka_unit_test(frechet_of_two_pictures_each),
         cmocka_unit_test(moments_do_not_depend_on_pieces),
         cmocka_unit_test(frechet_agrees_with_numpy),
         cmocka_unit_test(frechet_of_known_gaussians),
