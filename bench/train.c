@@ -26,6 +26,7 @@ typedef struct bench {
     const char *recipe_path;
     int n_steps, n_warmup, n_threads;
     bool json, profile, no_roofline;
+    ons_dtype precision;
     ons_recipe recipe;
     ons_model model;
     ons_teacher_step *step;
@@ -39,6 +40,7 @@ static const char usage[] = "usage: bench_train [options] recipe.json\n"
                             "  --steps N        measured steps (10)\n"
                             "  --warmup N       steps before (2)\n"
                             "  --threads N      (physical cores)\n"
+                            "  --type T         f32 or bf16 (what the CPU multiplies natively, as in train)\n"
                             "  --json           one JSON object instead of text\n"
                             "  --profile        time per kernel as well, which costs a little of it\n"
                             "  --no-roofline    steps alone\n";
@@ -53,16 +55,17 @@ static int read_int(const char *text, int least, int most)
 
 static bool parse(int argc, char **argv, bench *b)
 {
-    static const struct option options[] = {{"steps", required_argument, NULL, 's'},
-                                            {"warmup", required_argument, NULL, 'w'},
-                                            {"threads", required_argument, NULL, 't'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"profile", no_argument, NULL, 'p'},
-                                            {"no-roofline", no_argument, NULL, 'n'},
-                                            {0}};
+    static const struct option options[] = {
+        {"steps", required_argument, NULL, 's'},   {"warmup", required_argument, NULL, 'w'},
+        {"threads", required_argument, NULL, 't'}, {"type", required_argument, NULL, 'T'},
+        {"json", no_argument, NULL, 'j'},          {"profile", no_argument, NULL, 'p'},
+        {"no-roofline", no_argument, NULL, 'n'},   {0}};
     int c;
 
-    *b = (bench){.n_steps = 10, .n_warmup = 2, .n_threads = ons_physical_cores()};
+    *b = (bench){.n_steps = 10,
+                 .n_warmup = 2,
+                 .n_threads = ons_physical_cores(),
+                 .precision = ons_backend_cpu.native_precision()};
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (c) {
         case 's':
@@ -73,6 +76,11 @@ static bool parse(int argc, char **argv, bench *b)
             break;
         case 't':
             b->n_threads = read_int(optarg, 1, 4096);
+            break;
+        case 'T':
+            if (strcmp(optarg, "f32") && strcmp(optarg, "bf16"))
+                return false;
+            b->precision = strcmp(optarg, "f32") ? ONS_BF16 : ONS_F32;
             break;
         case 'j':
             b->json = true;
@@ -162,7 +170,7 @@ static onestep_status prepare(bench *b)
     ons_params_init(b->model.clip, b->recipe.seed + 2);
     ONS_TRY(ons_teacher_step_create(
         &b->recipe, &b->model,
-        &(ons_teacher_step_options){b->model.clip_config.max_position_embeddings, b->n_threads, ONS_F32},
+        &(ons_teacher_step_options){b->model.clip_config.max_position_embeddings, b->n_threads, b->precision},
         &b->step));
     ONS_TRY(ons_teacher_step_plan(b->step));
     st = make_latents(b);
@@ -248,8 +256,9 @@ static void print_text(bench *b, const figures *f)
 
     if (b->profile)
         ons_plan_profile_print(ons_teacher_step_get_plan(b->step), stdout);
-    printf("%s: %zu parameters, batch %d, %d threads, %.1f GFLOP a step by the direct count\n", b->recipe.name,
-           f->n_parameters, b->recipe.train.batch_size, b->n_threads, f->gflop);
+    printf("%s: %zu parameters, batch %d, %d threads, %s, %.1f GFLOP a step by the direct count\n",
+           b->recipe.name, f->n_parameters, b->recipe.train.batch_size, b->n_threads,
+           ons_dtype_name(b->precision), f->gflop);
     printf("%.2f pictures/s, %.1f ms a step (median of %d; %.1f to %.1f), %.1f GFLOP/s\n",
            b->recipe.train.batch_size / f->median_s, f->median_s * 1e3, b->n_steps, f->least_s * 1e3,
            f->most_s * 1e3, f->gflops);
@@ -274,12 +283,12 @@ static json_t *peaks_to_json(const bench *b, const figures *f)
 
 static onestep_status print_json(const bench *b, const figures *f)
 {
-    json_t *root =
-        json_pack("{s:s, s:s, s:i, s:i, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f}", "program", "onestep",
-                  "recipe", b->recipe.name, "batch", b->recipe.train.batch_size, "threads", b->n_threads,
-                  "parameters", (json_int_t)f->n_parameters, "steps", b->n_steps, "ms_per_step",
-                  f->median_s * 1e3, "ms_least", f->least_s * 1e3, "ms_most", f->most_s * 1e3, "pictures_per_s",
-                  b->recipe.train.batch_size / f->median_s, "gflop_per_step", f->gflop, "gflops", f->gflops);
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:i, s:i, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f}", "program", "onestep", "recipe",
+        b->recipe.name, "type", ons_dtype_name(b->precision), "batch", b->recipe.train.batch_size, "threads",
+        b->n_threads, "parameters", (json_int_t)f->n_parameters, "steps", b->n_steps, "ms_per_step",
+        f->median_s * 1e3, "ms_least", f->least_s * 1e3, "ms_most", f->most_s * 1e3, "pictures_per_s",
+        b->recipe.train.batch_size / f->median_s, "gflop_per_step", f->gflop, "gflops", f->gflops);
 
     if (root && !b->no_roofline) {
         json_object_set_new(root, "roofline_gflops", json_real(f->gflops / f->share));
