@@ -241,10 +241,10 @@ static void run_prepared(const setup *s, const ons_kernel *k, int n_threads, con
 }
 
 /* Prepares for a look; false: the kernel refuses only now, as libraries do. */
-static bool can_prepare(const setup *s, const ons_kernel *k, tally *t, bool *in_place)
+static bool can_prepare(const setup *s, const ons_kernel *k, int n_threads, tally *t, bool *in_place)
 {
     ons_params *sets[1] = {s->params};
-    ons_prep prep = {.node = s->node, .n_threads = 1, .params = sets, .n_params = 1};
+    ons_prep prep = {.node = s->node, .n_threads = n_threads, .params = sets, .n_params = 1};
     onestep_status st = k->prepare ? k->prepare(&prep) : ONESTEP_OK;
 
     if (st == ONESTEP_UNSUPPORTED) {
@@ -263,7 +263,7 @@ static bool can_prepare(const setup *s, const ons_kernel *k, tally *t, bool *in_
 /* Winograd's transforms cost a digit, wherever the list leads to them. */
 static double kernel_slack(const char *kernel)
 {
-    return !strcmp(kernel, "winograd") || !strcmp(kernel, "convert") ? 12 : 1;
+    return !strcmp(kernel, "winograd") || !strcmp(kernel, "convert") || !strcmp(kernel, "slices") ? 12 : 1;
 }
 
 static void compare(const setup *s, const guarded *got, int which, const char *kernel)
@@ -319,14 +319,16 @@ static void check_list(const setup *s, const char *variant, const ons_kernel *k)
         tally *t = find_tally(s->c->op, variant, k->name);
         bool in_place;
 
-        if ((k->refuse && k->refuse(s->node)) || !can_prepare(s, k, t, &in_place))
+        if ((k->refuse && k->refuse(s->node)) || !can_prepare(s, k, 1, t, &in_place))
             continue;
         check_kernel(s, k, 1, false);
-        check_kernel(s, k, 2, false);
-        if (t->runs % 6 == 0)
+        if (can_prepare(s, k, 2, t, &in_place)) {
+            check_kernel(s, k, 2, false);
+            if (in_place)
+                check_kernel(s, k, 2, true);
+        }
+        if (t->runs % 6 == 0 && can_prepare(s, k, 3, t, &in_place))
             check_kernel(s, k, 3, false);
-        if (in_place)
-            check_kernel(s, k, 2, true);
         t->runs++;
     }
 }

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "backend/cpu/cpu.h"
+#include "base/memory.h"
 #include "kernel_case.h"
 
 static const int64_t counts[] = {1, 3, 8, 17, 64, 1001, 40000};
@@ -21,6 +23,10 @@ static void run_unary(ons_op op, double lo, double hi)
         c.attrs.clamp.lo = -0.5;
         c.attrs.clamp.hi = 0.75;
         run_kernel_case(&c, true);
+        if (i == 0) { /* rows enough for slices of samples, also for three threads */
+            c.in[0] = ONS_SHAPE4(6, 12, 5, 131);
+            run_kernel_case(&c, true);
+        }
     }
     assert_true(report_kernels(op) > 0);
 }
@@ -55,6 +61,10 @@ static void unary_grad_agrees(void **state)
             c.attrs.clamp.lo = -2;
             c.attrs.clamp.hi = 3;
             run_kernel_case(&c, true);
+            if (k == 0) {
+                c.in[0] = c.in[1] = ONS_SHAPE4(6, 12, 5, 131);
+                run_kernel_case(&c, true);
+            }
         }
         assert_true(report_kernels(ops[i]) > 0);
     }
@@ -74,6 +84,7 @@ static void binary_agrees(void **state)
         {ONS_SHAPE4(4, 16, 16, 64), ONS_SHAPE4(4, 1, 1, 64)},
         {ONS_SHAPE4(4, 16, 16, 64), ONS_SHAPE4(4, 16, 16, 64)},
         {ONS_SHAPE2(300, 130), ONS_SHAPE2(300, 1)},
+        {ONS_SHAPE4(6, 9, 5, 131), ONS_SHAPE1(131)},
     };
     (void)state;
     for (int i = 0; i < 3; i++) {
@@ -151,6 +162,7 @@ static void norms_agree(void **state)
             run_norm(ops[i], ONS_SHAPE4(2, 32, 32, 40), 8, (ons_activation)act);
             run_norm(ops[i], ONS_SHAPE4(17, 4, 4, 64), 16, (ons_activation)act);
             run_norm(ops[i], ONS_SHAPE3(2, 7, 12), 1, (ons_activation)act);
+            run_norm(ops[i], ONS_SHAPE4(12, 7, 9, 36), 4, (ons_activation)act);
         }
         assert_true(report_kernels(ops[i]) > 0);
     }
@@ -161,6 +173,7 @@ static void norms_agree(void **state)
         run_norm(op, ONS_SHAPE2(7, 33), 1, ONS_ACT_NONE);
         run_norm(op, ONS_SHAPE3(3, 24, 128), 1, ONS_ACT_NONE);
         run_norm(op, ONS_SHAPE2(500, 100), 1, ONS_ACT_NONE);
+        run_norm(op, ONS_SHAPE3(36, 25, 77), 1, ONS_ACT_NONE);
         assert_true(report_kernels(op) > 0);
     }
 }
@@ -169,10 +182,11 @@ static void rows_agree(void **state)
 {
     static const ons_op ops[] = {ONS_OP_SOFTMAX,          ONS_OP_LOG_SOFTMAX, ONS_OP_SOFTMAX_GRAD,
                                  ONS_OP_LOG_SOFTMAX_GRAD, ONS_OP_GEGLU,       ONS_OP_GEGLU_GRAD};
-    const ons_shape shapes[] = {ONS_SHAPE1(2), ONS_SHAPE2(5, 34), ONS_SHAPE3(3, 7, 128), ONS_SHAPE2(400, 66)};
+    const ons_shape shapes[] = {ONS_SHAPE1(2), ONS_SHAPE2(5, 34), ONS_SHAPE3(3, 7, 128), ONS_SHAPE2(400, 66),
+                                ONS_SHAPE3(12, 25, 130)};
     (void)state;
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-        for (size_t k = 0; k < 4; k++) {
+        for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
             bool geglu = ops[i] == ONS_OP_GEGLU_GRAD;
             kernel_case c = {.op = ops[i],
                              .n_in = i == 2 || i == 3 || geglu ? 2 : 1,
@@ -195,12 +209,13 @@ static void images_agree(void **state)
     static const ons_op ops[] = {ONS_OP_UPSAMPLE2X,      ONS_OP_DOWNSUM2X,       ONS_OP_AVG_POOL2X,
                                  ONS_OP_AVG_POOL2X_GRAD, ONS_OP_MAX_POOL2X,      ONS_OP_MAX_POOL2X_GRAD,
                                  ONS_OP_UPSAMPLE_TO,     ONS_OP_UPSAMPLE_TO_GRAD};
-    const ons_shape even = ONS_SHAPE4(2, 6, 4, 5), odd = ONS_SHAPE4(2, 7, 9, 17);
+    const ons_shape even = ONS_SHAPE4(2, 6, 4, 5), odd = ONS_SHAPE4(2, 7, 9, 17),
+                    large = ONS_SHAPE4(6, 12, 12, 37);
     (void)state;
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         for (int k = 0; k < 2; k++) {
             ons_op op = ops[i];
-            ons_shape x = k && op != ONS_OP_DOWNSUM2X ? odd : even;
+            ons_shape x = !k ? even : op == ONS_OP_DOWNSUM2X ? large : odd;
             kernel_case c = {.op = op, .n_in = 1, .in = {x}, .terms = 4};
 
             c.attrs.size.h = 11;
@@ -281,6 +296,51 @@ static void embeddings_agree(void **state)
     assert_true(report_kernels(ONS_OP_TIMESTEP_EMBEDDING) > 0);
 }
 
+/* Every 16-bit pattern to f32, and to bf16 every float about the middle of two: the bits of ons_convert. */
+static void conversions_agree(void **state)
+{
+    enum { N = 1 << 16, NEAR = 5, ODD = 3 /* so that not all loads are aligned */ };
+    static const uint32_t near[NEAR] = {0, 1, 0x7fff, 0x8000, 0x8001};
+    static const ons_dtype halves[] = {ONS_BF16, ONS_F16};
+    uint16_t *half = ons_malloc(N * sizeof *half), *got16 = ons_malloc(N * sizeof *got16),
+             *want16 = ons_malloc(N * sizeof *want16);
+    uint32_t *bits = ons_malloc(N * sizeof *bits), *got = ons_malloc(N * sizeof *got),
+             *want = ons_malloc(N * sizeof *want);
+
+    (void)state;
+    assert_true(half && got16 && want16 && bits && got && want);
+    for (uint32_t i = 0; i < N; i++)
+        half[i] = (uint16_t)i;
+    for (const ons_cpu_variant *v = ons_cpu_variants; v->name; v++) {
+        if (!v->supported())
+            continue;
+        for (int h = 0; h < 2; h++) {
+            v->convert(got, ONS_F32, half + ODD, halves[h], N - ODD);
+            ons_convert(want, ONS_F32, half + ODD, halves[h], N - ODD);
+            for (int i = 0; i < N - ODD; i++)
+                if (got[i] != want[i])
+                    fail_msg("%s: %s %04x becomes %08x, not %08x", v->name, ons_dtype_name(halves[h]), i + ODD,
+                             got[i], want[i]);
+        }
+        for (int k = 0; k < NEAR; k++) {
+            for (uint32_t i = 0; i < N; i++)
+                bits[i] = (i << 16) + near[k];
+            v->convert(got16, ONS_BF16, bits + ODD, ONS_F32, N - ODD);
+            ons_convert(want16, ONS_BF16, bits + ODD, ONS_F32, N - ODD);
+            for (int i = 0; i < N - ODD; i++)
+                if (got16[i] != want16[i])
+                    fail_msg("%s: f32 %08x becomes %04x, not %04x", v->name, bits[i + ODD], got16[i],
+                             want16[i]);
+        }
+    }
+    ons_free(half);
+    ons_free(got16);
+    ons_free(want16);
+    ons_free(bits);
+    ons_free(got);
+    ons_free(want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,7 +348,7 @@ int main(void)
         cmocka_unit_test(binary_agrees),    cmocka_unit_test(broadcasts_agree),
         cmocka_unit_test(norms_agree),      cmocka_unit_test(rows_agree),
         cmocka_unit_test(images_agree),     cmocka_unit_test(moves_agree),
-        cmocka_unit_test(embeddings_agree),
+        cmocka_unit_test(embeddings_agree), cmocka_unit_test(conversions_agree),
     };
 
     test_seed();

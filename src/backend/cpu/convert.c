@@ -122,8 +122,8 @@ static void convert_range(void *context, int64_t begin, int64_t end, int thread)
     const convert_job *j = context;
 
     (void)thread;
-    ons_convert(j->dst + (size_t)begin * ons_dtype_size(j->to), j->to,
-                j->src + (size_t)begin * ons_dtype_size(j->from), j->from, (size_t)(end - begin));
+    ons_cpu_convert(j->dst + (size_t)begin * ons_dtype_size(j->to), j->to,
+                    j->src + (size_t)begin * ons_dtype_size(j->from), j->from, (size_t)(end - begin));
 }
 
 static void convert(const ons_prep *p, void *dst, ons_dtype to, const void *src, ons_dtype from,

@@ -1,7 +1,7 @@
 /*
  * The cpu backend's tables, composed once, on first use. Per operator: oneDNN's bf16 rows where the CPU
  * multiplies bf16, oneDNN's f32 rows for shapes that it does better, our f32 kernels of the best instruction
- * set, oneDNN's f32 rows for all shapes, then the row that converts. Without bf16 in the CPU oneDNN would
+ * set, oneDNN's f32 rows for all shapes, then the rows that convert. Without bf16 in the CPU oneDNN would
  * emulate it, which is slower than converting: its bf16 rows then stand last, for the tests. Where our build is
  * the generic one oneDNN has no rows: with SSE4.1 the kernel tests found 2.6.3's convolution plus residual
  * wrong.
@@ -14,6 +14,7 @@ enum { MAX_ROWS = 8 };
 
 static ons_kernel lists[ONS_N_OPS][MAX_ROWS];
 static pthread_once_t composed = PTHREAD_ONCE_INIT;
+static const ons_cpu_variant *best_variant; /* once composed */
 
 const ons_cpu_variant *ons_cpu_variant_best(void)
 {
@@ -57,6 +58,7 @@ static void compose_list(ons_kernel *list, ons_op op)
     n = append(list, n, rows[ONS_ONEDNN_BETTER]);
     n = append(list, n, best->kernels(op));
     n = append(list, n, rows[ONS_ONEDNN_F32]);
+    n = append(list, n, ons_cpu_slices_kernels(op));
     if (n && list[n - 1].refuse)
         n = append(list, n, convert);
     append(list, n, native ? NULL : rows[ONS_ONEDNN_BF16]);
@@ -64,6 +66,7 @@ static void compose_list(ons_kernel *list, ons_op op)
 
 static void compose(void)
 {
+    best_variant = ons_cpu_variant_best();
     for (int op = 0; op < ONS_N_OPS; op++)
         compose_list(lists[op], (ons_op)op);
 }
@@ -82,6 +85,12 @@ const ons_kernel *ons_cpu_pick_f32(const ons_node *n, const ons_kernel *tried)
         if (!k->refuse || !k->refuse(n))
             return k;
     return NULL;
+}
+
+void ons_cpu_convert(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n)
+{
+    pthread_once(&composed, compose);
+    best_variant->convert(dst, to, src, from, n);
 }
 
 static ons_dtype find_native(void)

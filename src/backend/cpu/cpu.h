@@ -7,11 +7,12 @@
 
 /*
  * Parallel regions. `task` runs once per thread; results must not depend on which thread does what, only on the
- * partition, which is static. Inside a task ons_cpu_barrier() waits for the others.
+ * partition, which is static. Inside a task ons_cpu_barrier() waits for the other threads of its region: alone,
+ * a task may run inside another region's.
  */
 typedef void (*ons_cpu_task)(void *context, int thread, int n_threads);
 void ons_cpu_parallel(int n_threads, ons_cpu_task task, void *context);
-void ons_cpu_barrier(void);
+void ons_cpu_barrier(int n_threads);
 
 /* Width of the regions that libraries on OpenMP open from this thread; returns what it was, to be put back. */
 int ons_cpu_set_threads(int n);
@@ -26,9 +27,13 @@ typedef struct ons_cpu_variant {
     const char *name;                        /* "generic", "avx2", "avx512" */
     bool (*supported)(void);                 /* by this machine and ONEDNN_MAX_CPU_ISA */
     const ons_kernel *(*kernels)(ons_op op); /* f32 rows; NULL: none. Ended by a row without a name */
+    void (*convert)(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
 } ons_cpu_variant;
 extern const ons_cpu_variant ons_cpu_variants[]; /* best first, ended by a row without a name */
 const ons_cpu_variant *ons_cpu_variant_best(void);
+
+/* ons_convert by the best instruction set, on this thread. */
+void ons_cpu_convert(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
 
 /* oneDNN's rows, by where they stand in an operator's list. */
 typedef enum ons_onednn_rows {
@@ -41,8 +46,10 @@ const ons_kernel *ons_cpu_onednn_kernels(ons_op op, ons_onednn_rows which); /* N
 bool ons_cpu_has_bf16(void);
 /* Rows that move elements of any type. */
 const ons_kernel *ons_cpu_move_kernels(ons_op op);
-/* The row that takes mixed and 16-bit storage by converting around the f32 kernel. */
+/* The row that takes mixed and 16-bit storage by converting around the f32 kernel, and the one that does so
+ * sample by sample (NULL: not for this operator). */
 extern const ons_kernel ons_cpu_convert_kernel;
+const ons_kernel *ons_cpu_slices_kernels(ons_op op);
 /* The first f32 kernel of the list, after one that was tried (NULL: none yet), for a node whose floats are all
  * f32. */
 const ons_kernel *ons_cpu_pick_f32(const ons_node *n, const ons_kernel *tried);

@@ -242,8 +242,8 @@ static void cast_range(void *context, int64_t begin, int64_t end, int thread)
     const cast_job *j = context;
 
     (void)thread;
-    ons_convert(j->dst + (size_t)begin * ons_dtype_size(j->to), j->to,
-                j->src + (size_t)begin * ons_dtype_size(j->from), j->from, (size_t)(end - begin));
+    ons_cpu_convert(j->dst + (size_t)begin * ons_dtype_size(j->to), j->to,
+                    j->src + (size_t)begin * ons_dtype_size(j->from), j->from, (size_t)(end - begin));
 }
 
 static void run_cast(const ons_prep *p, const ons_args *a)

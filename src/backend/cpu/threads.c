@@ -22,8 +22,10 @@ int ons_cpu_set_threads(int n)
     return before;
 }
 
-void ons_cpu_barrier(void)
+void ons_cpu_barrier(int n_threads)
 {
+    if (n_threads <= 1)
+        return;
 #pragma omp barrier
 }
 

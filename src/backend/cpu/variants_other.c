@@ -2,6 +2,7 @@
 #include "backend/cpu/cpu.h"
 
 const ons_kernel *ons_cpu_kernels_generic(ons_op op);
+void ons_isa_convert_generic(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
 
 static bool has_generic(void)
 {
@@ -9,6 +10,6 @@ static bool has_generic(void)
 }
 
 const ons_cpu_variant ons_cpu_variants[] = {
-    {"generic", has_generic, ons_cpu_kernels_generic},
+    {"generic", has_generic, ons_cpu_kernels_generic, ons_isa_convert_generic},
     {0},
 };

@@ -325,7 +325,7 @@ static void run_phases(const norm_job *j, const phase *phases, int n_phases, int
     for (int i = 0; i < n_phases; i++) {
         for (int64_t k = from; k < to; k++)
             phases[i](j, k / j->chunks, k % j->chunks);
-        ons_cpu_barrier();
+        ons_cpu_barrier(n_threads);
     }
 }
 
@@ -349,7 +349,7 @@ static void run_grad_task(void *context, int thread, int n_threads)
     int64_t from, to;
 
     run_phases(j, phases, 4, thread, n_threads);
-    ons_cpu_barrier();
+    ons_cpu_barrier(n_threads);
     ons_partition(j->c, n_threads, thread, &from, &to);
     for (int64_t c = from; c < to; c++) {
         double s1 = 0, s2 = 0;

@@ -103,7 +103,7 @@ static void run_single(void *context, int thread, int n_threads)
         run_outer(s, job->args->in[0], job->args->in[1], job->args->out[0], scratch, thread, n_threads);
         if (!job->bias && !job->residual)
             return;
-        ons_cpu_barrier();
+        ons_cpu_barrier(n_threads);
         ons_partition(s->m, n_threads, thread, &from, &to);
         add_bias_residual(job, job->args->out[0], from, to);
         return;

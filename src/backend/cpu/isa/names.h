@@ -26,6 +26,7 @@
 #define ons_geglu_kernels ISA(ons_geglu_kernels)
 #define ons_group_norm_grad_kernels ISA(ons_group_norm_grad_kernels)
 #define ons_group_norm_kernels ISA(ons_group_norm_kernels)
+#define ons_isa_convert ISA(ons_isa_convert)
 #define ons_layer_norm_grad_kernels ISA(ons_layer_norm_grad_kernels)
 #define ons_layer_norm_kernels ISA(ons_layer_norm_kernels)
 #define ons_matmul_kernels ISA(ons_matmul_kernels)

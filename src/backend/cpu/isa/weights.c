@@ -197,6 +197,6 @@ const void *ons_b_data(const ons_b_source *b, const float *values, float *scratc
         return ons_packed_data(b->packed);
     ons_partition(count_panels(&b->shape), n_threads, thread, &from, &to);
     pack_panels(scratch, values, &b->shape, from, to);
-    ons_cpu_barrier();
+    ons_cpu_barrier(n_threads);
     return scratch;
 }

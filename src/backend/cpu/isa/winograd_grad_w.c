@@ -148,7 +148,7 @@ static void run_by_tiles(void *context, int thread, int n_threads)
         transform_gradients(j, t, count, y);
         multiply_block(s, v, y, count, u, t == from);
     }
-    ons_cpu_barrier();
+    ons_cpu_barrier(n_threads);
     finish_task(j, thread, n_threads);
 }
 
@@ -174,14 +174,14 @@ static void run_by_points(void *context, int thread, int n_threads)
     ons_partition(wino_tiles(&s->g), n_threads, thread, &from, &to);
     transform_inputs(j, from, to - from, v + from * NR);
     transform_gradients(j, from, to - from, y + from * s->g.dst_c);
-    ons_cpu_barrier();
+    ons_cpu_barrier(n_threads);
     ons_partition(POINTS * s->panels, n_threads, thread, &from, &to);
     for (int64_t i = from; i < to; i++) {
         int64_t point = i / s->panels;
 
         multiply_panel(s, v + point * s->v_step, y + point * s->y_step, u + point * s->u_step, i % s->panels);
     }
-    ons_cpu_barrier();
+    ons_cpu_barrier(n_threads);
     finish_task(j, thread, n_threads);
 }
 
