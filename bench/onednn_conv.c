@@ -18,16 +18,22 @@ struct bench_onednn_conv {
     float *data[3];
     dnnl_exec_arg_t args[3];
     const char *name;
+    bool bf16;
 };
 
 enum { X, W, Y };
 
+static dnnl_data_type_t type_of(const bench_onednn_conv *b, int which, int operand)
+{
+    return b->bf16 && !(which == 2 && operand == W) ? dnnl_bf16 : dnnl_f32;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
-static dnnl_memory_desc_t make_desc(const dnnl_dims_t dims)
+static dnnl_memory_desc_t make_desc(const dnnl_dims_t dims, dnnl_data_type_t type)
 {
     dnnl_memory_desc_t md = NULL;
 
-    dnnl_memory_desc_create_with_tag(&md, 4, dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_memory_desc_create_with_tag(&md, 4, dims, type, dnnl_format_tag_any);
     return md;
 }
 
@@ -35,7 +41,9 @@ static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t
                                 dnnl_primitive_desc_t *pd)
 {
     const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
-    dnnl_memory_desc_t x = make_desc(dims[X]), w = make_desc(dims[W]), y = make_desc(dims[Y]);
+    dnnl_memory_desc_t x = make_desc(dims[X], type_of(b, which, X)),
+                       w = make_desc(dims[W], type_of(b, which, W)),
+                       y = make_desc(dims[Y], type_of(b, which, Y));
 
     if (which == 0)
         dnnl_convolution_forward_primitive_desc_create(pd, b->engine, dnnl_forward_training, alg, x, w, NULL, y,
@@ -61,7 +69,7 @@ static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t
     dnnl_convolution_desc_t d;
 
     for (int i = 0; i < 3; i++)
-        dnnl_memory_desc_init_by_tag(&md[i], 4, dims[i], dnnl_f32, dnnl_format_tag_any);
+        dnnl_memory_desc_init_by_tag(&md[i], 4, dims[i], type_of(b, which, i), dnnl_format_tag_any);
     if (which == 0)
         dnnl_convolution_forward_desc_init(&d, dnnl_forward_training, alg, &md[X], &md[W], NULL, &md[Y], ones,
                                            ones, ones);
@@ -73,7 +81,8 @@ static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t
 }
 #endif
 
-static bool make_operand(bench_onednn_conv *b, int i, dnnl_query_t what, int arg)
+/* Numbers in [0, 1) in either type: two bf16 lie in the halves of each float, and are made so. */
+static bool make_operand(bench_onednn_conv *b, int which, int i, dnnl_query_t what, int arg)
 {
     const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(b->pd, what, 0);
     size_t bytes = dnnl_memory_desc_get_size(md);
@@ -82,22 +91,25 @@ static bool make_operand(bench_onednn_conv *b, int i, dnnl_query_t what, int arg
     if (!b->data[i] || dnnl_memory_create(&b->memory[i], md, b->engine, b->data[i]) != dnnl_success)
         return false;
     ons_rand_uniform(1, (uint64_t)i + 1, 0, b->data[i], bytes / 4);
+    if (type_of(b, which, i) == dnnl_bf16)
+        for (size_t k = 0; k < bytes / 4; k++)
+            ((uint16_t *)b->data[i])[2 * k] = ((uint16_t *)b->data[i])[2 * k + 1];
     b->args[i] = (dnnl_exec_arg_t){arg, b->memory[i]};
     return true;
 }
 
 static bool make_operands(bench_onednn_conv *b, int which)
 {
-    return make_operand(b, X, which == 1 ? dnnl_query_diff_src_md : dnnl_query_src_md,
+    return make_operand(b, which, X, which == 1 ? dnnl_query_diff_src_md : dnnl_query_src_md,
                         which == 1 ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC) &&
-           make_operand(b, W, which == 2 ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
+           make_operand(b, which, W, which == 2 ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
                         which == 2 ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS) &&
-           make_operand(b, Y, which == 0 ? dnnl_query_dst_md : dnnl_query_diff_dst_md,
+           make_operand(b, which, Y, which == 0 ? dnnl_query_dst_md : dnnl_query_diff_dst_md,
                         which == 0 ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST);
 }
 
 bench_onednn_conv *bench_onednn_conv_create(int which, bool winograd, int64_t n, int64_t h, int64_t c,
-                                            int64_t o)
+                                            int64_t o, bool bf16)
 {
     const dnnl_dims_t dims[3] = {{n, c, h, h}, {o, c, 3, 3}, {n, o, h, h}};
     dnnl_alg_kind_t alg = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
@@ -105,6 +117,7 @@ bench_onednn_conv *bench_onednn_conv_create(int which, bool winograd, int64_t n,
 
     if (!b)
         return NULL;
+    b->bf16 = bf16;
     if (dnnl_engine_create(&b->engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&b->stream, b->engine, dnnl_stream_default_flags) != dnnl_success)
         goto fail;

@@ -54,8 +54,12 @@ static void *make_buffer(const ons_value *v, uint64_t stream)
     size_t n = (size_t)ons_shape_count(&v->shape);
     float *x = ons_calloc_aligned(n * 4 + 64);
 
-    if (x && v->dtype == ONS_F32)
+    if (x && (v->dtype == ONS_F32 || v->dtype == ONS_BF16))
         ons_rand_uniform(1, stream, 0, x, n);
+    if (x && v->dtype == ONS_BF16)
+        for (size_t i = 0; i < n;
+             i++) /* in place, from the front: an element is written behind where it was read */
+            ons_convert((uint16_t *)x + i, ONS_BF16, x + i, ONS_F32, 1);
     return x;
 }
 
@@ -99,8 +103,8 @@ static onestep_status make_operands(const bench_operator *o, ons_graph *g, ons_p
         onestep_status st;
 
         snprintf(name, sizeof name, "in%d", i);
-        if (!o->param || i != 1) {
-            in[i] = ons_input(g, name, ONS_F32, &o->in[i]);
+        if (o->bf16 || !o->param || i != 1) {
+            in[i] = ons_input(g, name, o->bf16 ? ONS_BF16 : ONS_F32, &o->in[i]);
             continue;
         }
         st = ons_params_require(set, name, o->in[i].n == 4 ? ONS_PARAM_CONV : ONS_PARAM_MATRIX, &o->in[i],
@@ -124,8 +128,10 @@ void bench_operator_time(const bench_operator *o, int n_threads, bench_report re
     ONS_TRY(make_operands(o, g, set, in));
     v = ons_apply(g, o->op, in, o->n_in, &o->attrs, NULL);
     ONS_TRY(ons_graph_failed(g) ? ons_graph_finish(g) : ONESTEP_OK);
+    if (o->bf16 && (o->op == ONS_OP_CONV2D_GRAD_W || o->attrs.matmul.trans_a))
+        v->dtype = ONS_F32;
     for (const ons_kernel *k = ons_backend_cpu.kernels(o->op); k && k->name; k++)
-        if (strcmp(k->name, "convert") && (!k->refuse || !k->refuse(v->node)))
+        if (strcmp(k->name, "convert") && strcmp(k->name, "slices") && (!k->refuse || !k->refuse(v->node)))
             ONS_TRY(time_kernel(v->node, set, k, n_threads, report, context));
 fail:
     if (st != ONESTEP_OK)

@@ -12,6 +12,7 @@ typedef struct bench_operator {
     ons_shape in[BENCH_MAX_IN];
     ons_attrs attrs;
     bool param; /* operand 1 is a weight */
+    bool bf16;  /* operands; gradients of weights are f32 */
 } bench_operator;
 
 /* Best of some rounds; with one thread CPU time, which a busy machine disturbs less than the clock on the wall.

@@ -1,4 +1,4 @@
-/* See roofline.h. Candidates: oneDNN's sgemm, its direct and Winograd convolutions, and the cpu backend's
+/* See roofline.h. Candidates: oneDNN's sgemm (f32), its direct and Winograd convolutions, and the cpu backend's
  * kernels. */
 #include "roofline.h"
 
@@ -78,10 +78,10 @@ static void report_own(void *context, const ons_node *n, const char *kernel, con
     raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, "cpu", kernel);
 }
 
-static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, bool winograd)
+static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, bool winograd, bool bf16)
 {
     bench_onednn_conv *b =
-        bench_onednn_conv_create(w->direction, winograd, shape[0], shape[1], shape[2], shape[3]);
+        bench_onednn_conv_create(w->direction, winograd, shape[0], shape[1], shape[2], shape[3], bf16);
     double flops = 2e-9 * (double)(shape[0] * shape[1] * shape[1] * 9 * shape[2] * shape[3]), gflops;
 
     if (!b)
@@ -94,7 +94,7 @@ static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, boo
     bench_onednn_conv_destroy(b);
 }
 
-static void measure_convs(bench_roofline *r, int n_threads)
+static void measure_convs(bench_roofline *r, int n_threads, bool bf16)
 {
     static const int64_t shapes[][4] = {
         {32, 16, 96, 96}, {64, 8, 192, 192}, {16, 32, 192, 192}, {16, 16, 384, 384}};
@@ -107,29 +107,38 @@ static void measure_convs(bench_roofline *r, int n_threads)
 
             snprintf(w.what, sizeof w.what, "conv %dx%dx%dx%d -> %d", (int)s[0], (int)s[1], (int)s[1],
                      (int)s[2], (int)s[3]);
-            measure_onednn_conv(&w, n_threads, s, false);
-            measure_onednn_conv(&w, n_threads, s, true);
+            own.bf16 = bf16;
+            measure_onednn_conv(&w, n_threads, s, false, bf16);
+            measure_onednn_conv(&w, n_threads, s, true, bf16);
             bench_operator_time(&own, n_threads, report_own, &w);
         }
 }
 
-static void measure_linears(bench_roofline *r, int n_threads)
+static void measure_linears(bench_roofline *r, int n_threads, bool bf16)
 {
-    for (int i = 0; i < BENCH_DIRECTIONS; i++) {
-        bench_operator own = bench_linear(i, 1536, 512, 512);
-        row w = {r, i, "linear 1536x512 -> 512"};
-        bench_peak fast = r->peaks[BENCH_FAST][i];
+    static const int64_t shapes[][3] = {
+        {1536, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}}; /* rows, in, out */
 
-        bench_operator_time(&own, n_threads, report_own, &w);
-        r->peaks[BENCH_FAST][i] = fast;
-    }
+    for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
+        for (int i = 0; i < BENCH_DIRECTIONS; i++) {
+            const int64_t *s = shapes[k];
+            bench_operator own = bench_linear(i, s[0], s[1], s[2]);
+            row w = {r, i, ""};
+            bench_peak fast = r->peaks[BENCH_FAST][i];
+
+            own.bf16 = bf16;
+            snprintf(w.what, sizeof w.what, "linear %dx%d -> %d", (int)s[0], (int)s[1], (int)s[2]);
+            bench_operator_time(&own, n_threads, report_own, &w);
+            r->peaks[BENCH_FAST][i] = fast;
+        }
 }
 
-void bench_roofline_measure(bench_roofline *r, int n_threads)
+void bench_roofline_measure(bench_roofline *r, int n_threads, bool bf16)
 {
-    measure_squares(r, n_threads);
-    measure_linears(r, n_threads);
-    measure_convs(r, n_threads);
+    if (!bf16)
+        measure_squares(r, n_threads);
+    measure_linears(r, n_threads, bf16);
+    measure_convs(r, n_threads, bf16);
 }
 
 static bool is_fast(const ons_node *n)

@@ -29,8 +29,8 @@ typedef struct bench_work {
     double flops[BENCH_CLASSES][BENCH_DIRECTIONS];
 } bench_work;
 
-/* Raises the peaks where this measurement is higher; start from zeros. */
-void bench_roofline_measure(bench_roofline *r, int n_threads);
+/* In f32, or of bf16 operands. Raises the peaks where this measurement is higher; start from zeros. */
+void bench_roofline_measure(bench_roofline *r, int n_threads, bool bf16);
 bench_work bench_work_of(const ons_plan *p);
 double bench_work_total(const bench_work *w);
 double bench_ideal_s(const bench_roofline *r, const bench_work *w);       /* at the peaks */

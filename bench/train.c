@@ -310,10 +310,10 @@ static onestep_status run(bench *b)
 
     ONS_TRY(prepare(b));
     if (!b->no_roofline)
-        bench_roofline_measure(&b->roofline, b->n_threads);
+        bench_roofline_measure(&b->roofline, b->n_threads, b->precision == ONS_BF16);
     ONS_TRY(run_steps(b));
     if (!b->no_roofline)
-        bench_roofline_measure(&b->roofline, b->n_threads);
+        bench_roofline_measure(&b->roofline, b->n_threads, b->precision == ONS_BF16);
     f = evaluate(b);
     if (b->json)
         ONS_TRY(print_json(b, &f));

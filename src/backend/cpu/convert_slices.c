@@ -1,16 +1,16 @@
 /*
  * The row for 16-bit and mixed storage where samples do not depend on each other: every thread takes whole
- * samples, a slice that fits its cache at a time, converts them, runs the f32 kernel on them alone and converts
- * the results, so that f32 copies never travel to memory. Gradients of per-channel parameters are summed over
- * the slices of a thread, then over the threads in order. Rejected: converting whole operands (convert.c, which
- * remains for the rest): three times the traffic, in operators that do little else.
+ * samples, a slice that fits its cache (or one sample) at a time, converts them, runs the f32 kernel on them
+ * alone and converts the results, so that f32 copies never travel to memory. Gradients of per-channel
+ * parameters are summed over the slices of a thread, then over the threads in order. Rejected: converting whole
+ * operands (convert.c, which remains for the rest): three times the traffic, in operators that do little else.
  */
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "base/memory.h"
 
-enum { SLICE_BYTES = 768 << 10, LEAST_BYTES = 8 << 10, MAX_IN = 8 };
+enum { SLICE_BYTES = 768 << 10, MOST_BYTES = 8 << 20, LEAST_BYTES = 8 << 10, MAX_IN = 8 };
 
 /* How the slices see an operand. */
 typedef enum sharing {
@@ -92,7 +92,7 @@ static size_t split_f32_bytes(const ons_node *n)
     return bytes;
 }
 
-/* The fewest slices that fit, as many for every thread; 0: there are none. */
+/* The fewest slices that fit, else one for every sample, as many for every thread; 0: there are none. */
 static int64_t count_slices(const ons_node *n, int n_threads)
 {
     const ons_shape x = view(n, &n->in[0]->shape);
@@ -103,7 +103,7 @@ static int64_t count_slices(const ons_node *n, int n_threads)
     for (int64_t d = n_threads; d <= x.d[0]; d += n_threads)
         if (x.d[0] % d == 0 && bytes / (size_t)d <= SLICE_BYTES)
             return bytes / (size_t)d >= LEAST_BYTES ? d : 0;
-    return 0;
+    return x.d[0] % n_threads == 0 && bytes / (size_t)x.d[0] <= MOST_BYTES ? x.d[0] : 0;
 }
 
 static const char *refuse(const ons_node *n)
