@@ -68,6 +68,7 @@ static void step(ons_sampler *s, const float *out)
 }
 
 const ons_sampler_kind ons_sampler_dpmpp_2m = {.name = "dpm++2m",
+                                               .spacing = ONS_SPACING_LINSPACE,
                                                .n_history = 1,
                                                .timesteps = make_timesteps,
                                                .begin = ons_sampler_begin_unit,

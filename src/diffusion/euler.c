@@ -20,5 +20,9 @@ static void step(ons_sampler *s, const float *out)
         s->x[i] = (float)((r + (1 - r) * c.of_x) * s->x[i] + (1 - r) * c.of_out * out[i]);
 }
 
-const ons_sampler_kind ons_sampler_euler = {
-    .name = "euler", .sigma_space = true, .begin = ons_sigma_begin, .input = input, .step = step};
+const ons_sampler_kind ons_sampler_euler = {.name = "euler",
+                                            .spacing = ONS_SPACING_LINSPACE,
+                                            .sigma_space = true,
+                                            .begin = ons_sigma_begin,
+                                            .input = input,
+                                            .step = step};

@@ -26,6 +26,7 @@ static void step(ons_sampler *s, const float *out)
 }
 
 const ons_sampler_kind ons_sampler_euler_a = {.name = "euler_a",
+                                              .spacing = ONS_SPACING_LINSPACE,
                                               .n_history = 1,
                                               .stochastic = true,
                                               .sigma_space = true,

@@ -59,6 +59,7 @@ static void step(ons_sampler *s, const float *out)
 }
 
 const ons_sampler_kind ons_sampler_heun = {.name = "heun",
+                                           .spacing = ONS_SPACING_LINSPACE,
                                            .n_history = N_HISTORY,
                                            .sigma_space = true,
                                            .order = 2,

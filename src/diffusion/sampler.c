@@ -56,6 +56,27 @@ void ons_sampler_input_plain(const ons_sampler *s, float *net_input)
     memcpy(net_input, s->x, s->size * sizeof *net_input);
 }
 
+/* The schedule as this sampler takes it: the spacing is the sampler's own where the folder leaves it to the
+ * class. */
+static ons_schedule adopt(const ons_sampler_kind *kind, const ons_schedule *schedule)
+{
+    ons_schedule s = *schedule;
+    bool exact;
+
+    if (!s.spacing_stated && strcmp(ons_schedule_sampler(schedule, &exact), kind->name) != 0)
+        s.spacing = kind->spacing;
+    return s;
+}
+
+static onestep_status own_timesteps(const ons_sampler_kind *kind, const ons_schedule *schedule, int n_steps,
+                                    int *timesteps)
+{
+    const ons_schedule s = adopt(kind, schedule);
+
+    return kind->timesteps ? kind->timesteps(&s, n_steps, timesteps)
+                           : ons_schedule_timesteps(&s, n_steps, timesteps);
+}
+
 onestep_status ons_sampler_check(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
                                  int *timesteps_out)
 {
@@ -70,7 +91,7 @@ onestep_status ons_sampler_check(const char *name, const ons_schedule *s, int n_
     if (timesteps)
         ONS_TRY(ons_timesteps_check(s, n_steps, timesteps));
     else
-        ONS_TRY((kind->timesteps ? kind->timesteps : ons_schedule_timesteps)(s, n_steps, grid));
+        ONS_TRY(own_timesteps(kind, s, n_steps, grid));
     if (timesteps_out)
         memmove(timesteps_out, timesteps ? timesteps : grid, (size_t)n_steps * sizeof *grid);
     return ONESTEP_OK;
@@ -110,7 +131,7 @@ onestep_status ons_sampler_create(const char *name, const ons_schedule *schedule
     if (!s)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for sampler %s", name);
     s->kind = kind;
-    s->schedule = *schedule;
+    s->schedule = adopt(kind, schedule);
     s->n_steps = n_steps;
     s->n_evaluations = kind->evaluations ? kind->evaluations(n_steps) : n_steps;
     s->size = size;

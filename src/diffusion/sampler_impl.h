@@ -10,6 +10,7 @@ typedef struct ons_sampler_kind {
     int n_history;   /* buffers of `size` floats that step() keeps */
     bool stochastic; /* calls noise_fn when it has more than one step */
     bool sigma_space; /* the state is x_t / a_t and not x_t */
+    ons_spacing spacing; /* where the schedule's class is another's and states none, as that class of diffusers does */
     int order;        /* evaluations of a step, 0 and 1: one; a run that begins in the middle skips so many a step */
     int (*evaluations)(int n_steps);              /* of a whole run; NULL: one a step */
     int (*timestep)(const ons_sampler *s, int e); /* of evaluation e; NULL: timesteps[e] */

@@ -43,6 +43,7 @@ void ons_schedule_init_sd(ons_schedule *s)
     ons_schedule_from_betas(s, betas, ONS_MAX_TIMESTEPS);
     s->prediction = ONS_PREDICT_EPSILON;
     s->spacing = ONS_SPACING_LEADING;
+    s->spacing_stated = true;
     s->steps_offset = 1;
     s->set_alpha_to_one = false;
     strcpy(s->class_name, "DDIMScheduler");

@@ -23,23 +23,67 @@ typedef struct scheduler_class {
     bool relative;       /* or only in a like way */
     ons_spacing spacing;
     bool set_alpha_to_one; /* where the class has no such key: the value that its last step amounts to */
-    bool scaled_linear;    /* default betas: 0.00085..0.012 scaled linear, else 0.0001..0.02 linear */
+    bool sd_range;         /* default betas from 0.00085 to 0.012, else from 0.0001 to 0.02; */
+    bool scaled_linear;    /* their roots evenly spaced, else they */
 } scheduler_class;
 
 static const scheduler_class classes[] = {
     {.name = "DDIMScheduler", .sampler = "ddim", .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
     {.name = "PNDMScheduler", .sampler = "plms", .spacing = ONS_SPACING_LEADING},
-    {.name = "LCMScheduler", .sampler = "lcm", .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true, .scaled_linear = true},
-    {.name = "EulerDiscreteScheduler", .sampler = "euler", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "EulerAncestralDiscreteScheduler", .sampler = "euler_a", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "HeunDiscreteScheduler", .sampler = "heun", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "DPMSolverMultistepScheduler", .sampler = "dpm++2m", .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "DDPMScheduler", .sampler = "euler_a", .relative = true, .spacing = ONS_SPACING_LEADING, .set_alpha_to_one = true},
-    {.name = "LMSDiscreteScheduler", .sampler = "euler", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "KDPM2DiscreteScheduler", .sampler = "heun", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "UniPCMultistepScheduler", .sampler = "dpm++2m", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "DEISMultistepScheduler", .sampler = "dpm++2m", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
-    {.name = "DPMSolverSinglestepScheduler", .sampler = "dpm++2m", .relative = true, .spacing = ONS_SPACING_LINSPACE, .set_alpha_to_one = true},
+    {.name = "LCMScheduler",
+     .sampler = "lcm",
+     .spacing = ONS_SPACING_LEADING,
+     .set_alpha_to_one = true,
+     .sd_range = true,
+     .scaled_linear = true},
+    {.name = "EulerDiscreteScheduler",
+     .sampler = "euler",
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true},
+    {.name = "EulerAncestralDiscreteScheduler",
+     .sampler = "euler_a",
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true},
+    {.name = "HeunDiscreteScheduler",
+     .sampler = "heun",
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true,
+     .sd_range = true},
+    {.name = "DPMSolverMultistepScheduler",
+     .sampler = "dpm++2m",
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true},
+    {.name = "DDPMScheduler",
+     .sampler = "euler_a",
+     .relative = true,
+     .spacing = ONS_SPACING_LEADING,
+     .set_alpha_to_one = true},
+    {.name = "LMSDiscreteScheduler",
+     .sampler = "euler",
+     .relative = true,
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true},
+    {.name = "KDPM2DiscreteScheduler",
+     .sampler = "heun",
+     .relative = true,
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true,
+     .sd_range = true},
+    {.name = "UniPCMultistepScheduler",
+     .sampler = "dpm++2m",
+     .relative = true,
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true},
+    {.name = "DEISMultistepScheduler",
+     .sampler = "dpm++2m",
+     .relative = true,
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true},
+    {.name = "DPMSolverSinglestepScheduler",
+     .sampler = "dpm++2m",
+     .relative = true,
+     .spacing = ONS_SPACING_LINSPACE,
+     .set_alpha_to_one = true},
 };
 enum { N_CLASSES = sizeof classes / sizeof *classes };
 
@@ -136,8 +180,7 @@ static onestep_status read_betas(const config *c, const scheduler_class *class, 
 {
     static const char *const kinds[] = {"linear", "scaled_linear"};
     const json_t *trained = json_object_get(c->json, "trained_betas");
-    double start = class->scaled_linear ? 0.00085 : 0.0001, end = class->scaled_linear ? 0.012 : 0.02,
-           count = 1000;
+    double start = class->sd_range ? 0.00085 : 0.0001, end = class->sd_range ? 0.012 : 0.02, count = 1000;
     int kind = class->scaled_linear;
     onestep_status st;
 
@@ -213,6 +256,7 @@ static onestep_status parse_config(const config *c, ons_schedule *out)
         ons_warn("%s asks for Karras noise levels; onestep's samplers keep the trained timesteps", c->path);
     out->prediction = (ons_prediction)prediction;
     out->spacing = (ons_spacing)spacing;
+    out->spacing_stated = json_is_string(json_object_get(c->json, "timestep_spacing"));
     out->steps_offset = (int)offset;
     strcpy(out->class_name, class->name);
     return ONESTEP_OK;
@@ -297,11 +341,13 @@ onestep_status ons_schedule_save(const ons_schedule *s, const char *path)
     json_object_set_new(o, "_diffusers_version", json_string("0.30.0"));
     put_betas(s, o);
     json_object_set_new(o, "prediction_type", json_string(prediction_names[s->prediction]));
-    json_object_set_new(o, "timestep_spacing", json_string(spacing_names[s->spacing]));
+    if (s->spacing_stated)
+        json_object_set_new(o, "timestep_spacing", json_string(spacing_names[s->spacing]));
     json_object_set_new(o, "steps_offset", json_integer(s->steps_offset));
     json_object_set_new(o, "set_alpha_to_one", json_boolean(s->set_alpha_to_one));
     json_object_set_new(o, "clip_sample", json_false());
-    if (strcmp(s->class_name, "PNDMScheduler") == 0) /* without it diffusers starts with Runge-Kutta steps, which no such model wants */
+    if (strcmp(s->class_name, "PNDMScheduler") ==
+        0) /* without it diffusers starts with Runge-Kutta steps, which no such model wants */
         json_object_set_new(o, "skip_prk_steps", json_true());
     text = json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     json_decref(o);

@@ -58,6 +58,7 @@ static void assume_settings(ons_model *m)
 {
     ons_schedule_init_sd(&m->schedule);
     strcpy(m->schedule.class_name, "PNDMScheduler");
+    m->schedule.spacing_stated = false;
     m->prediction_stated = !m->unet_config.use_linear_projection; /* Stable Diffusion 2 came in both */
     m->card = (ons_card){.steps = 20, .guidance = 7.5, .timestep = -1, .train_joules = -1};
     strcpy(m->card.kind, "teacher");

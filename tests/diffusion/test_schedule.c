@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "diffusion/sampler.h"
 #include "diffusion/schedule.h"
 
 static void assert_near(double got, double want, double tolerance)
@@ -175,6 +176,32 @@ static void bad_configs_say_what_is_wrong(void **state)
     assert_int_equal(ons_schedule_load("/nonexistent/scheduler_config.json", &s), ONESTEP_NOT_FOUND);
 }
 
+/* As diffusers' from_config: a class that is asked for another's config takes its own default spacing, unless
+ * one is stated. */
+static void a_spacing_that_nobody_states_is_the_samplers_own(void **state)
+{
+    static const int leading[] = {751, 501, 251, 1}, linspace[] = {999, 666, 333, 0};
+    ons_schedule s;
+    int t[4];
+
+    (void)state;
+    assert_int_equal(load_text("{\"_class_name\": \"PNDMScheduler\", \"steps_offset\": 1}", &s), ONESTEP_OK);
+    assert_false(s.spacing_stated);
+    assert_int_equal(ons_sampler_check("ddim", &s, 4, NULL, t), ONESTEP_OK);
+    assert_memory_equal(t, leading, sizeof t);
+    assert_int_equal(ons_sampler_check("euler", &s, 4, NULL, t), ONESTEP_OK);
+    assert_memory_equal(t, linspace, sizeof t);
+    assert_int_equal(load_text("{\"_class_name\": \"PNDMScheduler\", \"steps_offset\": 1,"
+                               "\"timestep_spacing\": \"leading\"}",
+                               &s),
+                     ONESTEP_OK);
+    assert_int_equal(ons_sampler_check("euler", &s, 4, NULL, t), ONESTEP_OK);
+    assert_memory_equal(t, leading, sizeof t);
+    assert_int_equal(load_text("{\"_class_name\": \"HeunDiscreteScheduler\"}", &s), ONESTEP_OK);
+    assert_near(1 - s.abar[0], 0.00085, 1e-12);
+    assert_near(1 - s.abar[1] / s.abar[0], 0.00085 + (0.012 - 0.00085) / 999, 1e-12);
+}
+
 static void saving_and_loading_keeps_every_field(void **state)
 {
     ons_schedule s, back;
@@ -196,6 +223,7 @@ static void saving_and_loading_keeps_every_field(void **state)
             assert_near(back.abar[t], s.abar[t], 1e-9 * s.abar[t]);
         assert_int_equal(back.prediction, s.prediction);
         assert_int_equal(back.spacing, s.spacing);
+        assert_int_equal(back.spacing_stated, s.spacing_stated);
         assert_int_equal(back.steps_offset, s.steps_offset);
         assert_int_equal(back.set_alpha_to_one, s.set_alpha_to_one);
         assert_string_equal(back.class_name, s.class_name);
@@ -211,6 +239,7 @@ int main(void)
         cmocka_unit_test(impossible_step_counts_are_refused),
         cmocka_unit_test(configs_are_read_with_their_class_defaults),
         cmocka_unit_test(bad_configs_say_what_is_wrong),
+        cmocka_unit_test(a_spacing_that_nobody_states_is_the_samplers_own),
         cmocka_unit_test(saving_and_loading_keeps_every_field),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
