@@ -15,7 +15,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/system.h"
-#include "operator.h"
+#include "bench/operator.h"
 
 static double peak_gflops;
 static int n_threads;
@@ -37,7 +37,7 @@ static void measure_peak(void)
     if (!x)
         return;
     ons_rand_uniform(1, 1, 0, x, n);
-    peak_gflops = 2.0 * 1024 * 1024 * 1024 / bench_time(n_threads, run_square, x) / 1e9;
+    peak_gflops = 2.0 * 1024 * 1024 * 1024 / ons_bench_time(n_threads, run_square, x) / 1e9;
     printf("roofline (1024^3 product of oneDNN): %.0f GFLOP/s\n", peak_gflops);
     ons_free_aligned(x);
 }
@@ -56,16 +56,16 @@ static void print_result(void *context, const ons_node *n, const char *kernel, c
                ons_node_bytes(n) / seconds / 1e9, kernel);
 }
 
-static void time_row(const bench_operator *o, char *name)
+static void time_row(const ons_bench_operator *o, char *name)
 {
     if (!filter || strstr(name, filter))
-        bench_operator_time(o, n_threads, print_result, name);
+        ons_bench_operator_time(o, n_threads, print_result, name);
 }
 
 static void time_conv(int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride)
 {
     for (int i = 0; i < (n == 1 ? 1 : 3); i++) {
-        bench_operator b = bench_conv(i, n, h, c, o, k, stride);
+        ons_bench_operator b = ons_bench_conv(i, n, h, c, o, k, stride);
         char name[96];
 
         snprintf(name, sizeof name, "%s %lldx%lldx%lldx%lld -> %lld k%lld s%d", ons_op_name(b.op), (long long)n,
@@ -79,7 +79,7 @@ static void time_linear(int64_t rows, int64_t in, int64_t out)
     static const char *const kinds[] = {"linear", "linear dx", "linear dw"};
 
     for (int i = 0; i < 3; i++) {
-        bench_operator b = bench_linear(i, rows, in, out);
+        ons_bench_operator b = ons_bench_linear(i, rows, in, out);
         char name[96];
 
         snprintf(name, sizeof name, "%s %lldx%lld -> %lld", kinds[i], (long long)rows, (long long)in,
@@ -91,7 +91,7 @@ static void time_linear(int64_t rows, int64_t in, int64_t out)
 static void time_norm(ons_shape x, int groups)
 {
     ons_shape c = ONS_SHAPE1(x.d[x.n - 1]), stats = ONS_SHAPE3(x.d[0], groups, 2);
-    bench_operator r = {.op = groups ? ONS_OP_GROUP_NORM : ONS_OP_LAYER_NORM, .n_in = 3, .in = {x, c, c}};
+    ons_bench_operator r = {.op = groups ? ONS_OP_GROUP_NORM : ONS_OP_LAYER_NORM, .n_in = 3, .in = {x, c, c}};
     char text[96], name[160];
 
     if (!groups)
@@ -112,7 +112,7 @@ static void time_norm(ons_shape x, int groups)
 static void time_attention(int64_t batch, int64_t heads, int64_t tq, int64_t tk, int64_t c)
 {
     ons_shape q = ONS_SHAPE3(batch, tq, c), k = ONS_SHAPE3(batch, tk, c);
-    bench_operator r = {.op = ONS_OP_ATTENTION, .n_in = 3, .in = {q, k, k}};
+    ons_bench_operator r = {.op = ONS_OP_ATTENTION, .n_in = 3, .in = {q, k, k}};
     char name[160];
 
     r.attrs.attention.n_heads = (int)heads;
@@ -131,7 +131,7 @@ static void time_attention(int64_t batch, int64_t heads, int64_t tq, int64_t tk,
 
 static void time_elements(ons_op op, ons_shape a, ons_shape b, int n_in)
 {
-    bench_operator r = {.op = op, .n_in = n_in, .in = {a, b}};
+    ons_bench_operator r = {.op = op, .n_in = n_in, .in = {a, b}};
     char text[96], name[160];
 
     r.attrs.affine.scale = 2;

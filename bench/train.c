@@ -16,7 +16,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/system.h"
-#include "roofline.h"
+#include "bench/roofline.h"
 #include "train/teacher_step.h"
 #include "train/train.h"
 
@@ -33,7 +33,7 @@ typedef struct bench {
     float *latents; /* [N_PICTURES][2][size]: means, deviations */
     double seconds[MAX_STEPS];
     ons_teacher_result sums; /* of the times of the measured steps */
-    bench_roofline roofline;
+    ons_bench_roofline roofline;
 } bench;
 
 static const char usage[] = "usage: bench_train [options] recipe.json\n"
@@ -213,12 +213,12 @@ static int by_size(const void *a, const void *b)
 typedef struct figures {
     double median_s, least_s, most_s, gflop, gflops, share, plain_share;
     size_t n_parameters;
-    bench_work work;
+    ons_bench_work work;
 } figures;
 
 static figures evaluate(bench *b)
 {
-    figures f = {.work = bench_work_of(ons_teacher_step_get_plan(b->step)),
+    figures f = {.work = ons_bench_work_of(ons_teacher_step_get_plan(b->step)),
                  .n_parameters = ons_params_n_values(b->model.unet) + ons_params_n_values(b->model.clip)};
     int n = b->n_steps;
 
@@ -226,23 +226,23 @@ static figures evaluate(bench *b)
     f.least_s = b->seconds[0];
     f.most_s = b->seconds[n - 1];
     f.median_s = 0.5 * (b->seconds[(n - 1) / 2] + b->seconds[n / 2]);
-    f.gflop = bench_work_total(&f.work) / 1e9;
+    f.gflop = ons_bench_work_total(&f.work) / 1e9;
     f.gflops = f.gflop / f.median_s;
     if (!b->no_roofline) {
-        f.share = bench_ideal_s(&b->roofline, &f.work) / f.median_s;
-        f.plain_share = bench_ideal_plain_s(&b->roofline, &f.work) / f.median_s;
+        f.share = ons_bench_ideal_s(&b->roofline, &f.work) / f.median_s;
+        f.plain_share = ons_bench_ideal_plain_s(&b->roofline, &f.work) / f.median_s;
     }
     return f;
 }
 
-static const char *const class_names[BENCH_CLASSES] = {"products and the like", "3x3 convolutions"};
+static const char *const class_names[ONS_BENCH_CLASSES] = {"products and the like", "3x3 convolutions"};
 
 static void print_roofline(const bench *b, const figures *f)
 {
     printf("\n%-17s %-22s %12s %14s  %s\n", "direction", "work", "GFLOP/step", "peak GFLOP/s", "reached by");
-    for (int i = 0; i < BENCH_DIRECTIONS; i++)
-        for (int c = 0; c < BENCH_CLASSES; c++)
-            printf("%-17s %-22s %12.2f %14.1f  %s\n", bench_direction_names[i], class_names[c],
+    for (int i = 0; i < ONS_BENCH_DIRECTIONS; i++)
+        for (int c = 0; c < ONS_BENCH_CLASSES; c++)
+            printf("%-17s %-22s %12.2f %14.1f  %s\n", ons_bench_direction_names[i], class_names[c],
                    f->work.flops[c][i] / 1e9, b->roofline.peaks[c][i].gflops, b->roofline.peaks[c][i].by);
     printf("roofline by the work: %.1f GFLOP/s; this step: %.1f GFLOP/s, %.1f %% of it\n", f->gflops / f->share,
            f->gflops, 100 * f->share);
@@ -272,10 +272,10 @@ static json_t *peaks_to_json(const bench *b, const figures *f)
 {
     json_t *list = json_array();
 
-    for (int i = 0; i < BENCH_DIRECTIONS; i++)
-        for (int c = 0; c < BENCH_CLASSES; c++)
+    for (int i = 0; i < ONS_BENCH_DIRECTIONS; i++)
+        for (int c = 0; c < ONS_BENCH_CLASSES; c++)
             json_array_append_new(
-                list, json_pack("{s:s, s:s, s:f, s:f, s:s}", "direction", bench_direction_names[i], "work",
+                list, json_pack("{s:s, s:s, s:f, s:f, s:s}", "direction", ons_bench_direction_names[i], "work",
                                 class_names[c], "gflop_per_step", f->work.flops[c][i] / 1e9, "peak_gflops",
                                 b->roofline.peaks[c][i].gflops, "by", b->roofline.peaks[c][i].by));
     return list;
@@ -310,10 +310,10 @@ static onestep_status run(bench *b)
 
     ONS_TRY(prepare(b));
     if (!b->no_roofline)
-        bench_roofline_measure(&b->roofline, b->n_threads, b->precision == ONS_BF16);
+        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->n_threads, b->precision == ONS_BF16);
     ONS_TRY(run_steps(b));
     if (!b->no_roofline)
-        bench_roofline_measure(&b->roofline, b->n_threads, b->precision == ONS_BF16);
+        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->n_threads, b->precision == ONS_BF16);
     f = evaluate(b);
     if (b->json)
         ONS_TRY(print_json(b, &f));

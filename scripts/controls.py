@@ -6,7 +6,7 @@ seeds each, with the same number of steps and of generated latents per step, and
 eval`. What is there already is not made again, so that an interrupted run goes on. Prints a table in Markdown: means
 over the seeds, the spread (highest minus lowest) behind them, and ratios to the teacher.
 
-  scripts/controls.py --teacher T --data D --pairs P --recipe R -o OUT [--seeds 3] [--n 128] [--features F]
+  scripts/controls.py --teacher T --data D --pairs P --recipe R -o OUT [--seeds 3] [--n 128] [--features F] [--also LABEL=MODEL]
 """
 import argparse
 import json
@@ -42,7 +42,7 @@ def distil(a, name, settings, seed):
     folder = os.path.join(a.output, f"{name.replace(' ', '-')}-{seed}")
     if not os.path.exists(os.path.join(folder, "model_index.json")):
         command = [a.program, "distill", "--recipe", a.recipe, "-m", a.teacher, "--data", a.data, "--pairs", a.pairs,
-                   "--perceptual", os.path.join(a.output, "perceptual"), "-o", folder, "--seed", str(seed), "--resume"]
+                   "--perceptual", a.perceptual or os.path.join(a.output, "perceptual"), "-o", folder, "--seed", str(seed), "--resume"]
         changes = dict(s.split("=", 1) for s in a.set) | settings
         if changes:
             command += ["--set", ",".join(f"{k}={v}" for k, v in changes.items())]
@@ -96,8 +96,10 @@ def main():
         p.add_argument(flag, required=True)
     p.add_argument("-o", "--output", required=True)
     p.add_argument("--program", default="build/onestep")
+    p.add_argument("--perceptual", help="perceptual network of distill; by default OUT/perceptual, trained the first time")
     p.add_argument("--features", help="feature network of eval")
     p.add_argument("--methods", default=",".join(METHODS), help="which, separated by commas")
+    p.add_argument("--also", action="append", default=[], help="another model to measure, LABEL=FOLDER")
     p.add_argument("--set", action="append", default=[], help="recipe override for every student, KEY=VALUE")
     p.add_argument("--seeds", type=int, default=3, help="students per method")
     p.add_argument("--eval-seeds", type=int, default=3)
@@ -106,7 +108,9 @@ def main():
     os.makedirs(a.output, exist_ok=True)
     rows = [(f"teacher, {s} steps" if s > 1 else "teacher, 1 step",
              [evaluate(a, a.teacher, f"teacher {s}", ("--steps", str(s)))]) for s in TEACHER_STEPS]
-    for name in a.methods.split(","):
+    for label, model in (s.split("=", 1) for s in a.also):
+        rows.append((label, [evaluate(a, model, label)]))
+    for name in filter(None, a.methods.split(",")):
         rows.append((f"{name}, 1 step",
                      [evaluate(a, distil(a, name, settings_of(a, name), seed), f"{name} {seed}")
                       for seed in range(1, a.seeds + 1)]))

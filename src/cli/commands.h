@@ -7,7 +7,7 @@
 #include "tensor/tensor.h"
 
 extern const cli_command cli_cmd_generate, cli_cmd_info, cli_cmd_dataset,
-    cli_cmd_eval, cli_cmd_compare, cli_cmd_train, cli_cmd_pairs, cli_cmd_distill, cli_cmd_convert;
+    cli_cmd_eval, cli_cmd_compare, cli_cmd_train, cli_cmd_pairs, cli_cmd_distill, cli_cmd_convert, cli_cmd_bench;
 
 /* Threads and verbosity; every command that computes has them. */
 typedef struct cli_common {

@@ -41,7 +41,7 @@ static void append_range(const cli_option *o, char *text, size_t size)
         snprintf(text + used, size - used, "%s%.10g to %.10g", used ? "; " : "", o->min, o->max);
 }
 
-static void print_option(FILE *f, const cli_option *o)
+static void print_option(FILE *f, const cli_command *command, const cli_option *o)
 {
     char left[128], notes[256] = "", help[1024];
     const char *word = cli_value_word(o);
@@ -55,7 +55,7 @@ static void print_option(FILE *f, const cli_option *o)
     if (o->synonym)
         snprintf(notes + strlen(notes), sizeof notes - strlen(notes), "%salso --%s", *notes ? "; " : "", o->synonym);
     snprintf(help, sizeof help, "%s%s%s%s%s", o->help, *notes ? " (" : "", notes, *notes ? ")" : "",
-             o->required ? " (required)" : "");
+             cli_is_required(command, o) ? " (required)" : "");
     column = fprintf(f, "%s", left);
     if (column >= HELP_COLUMN)
         column = fprintf(f, "\n") - 1;
@@ -75,7 +75,7 @@ void cli_print_help(const cli_command *c, FILE *f)
     for (const cli_group *g = c->groups; g->options; g++) {
         fprintf(f, "\n%s:\n", g->title ? g->title : "Options");
         for (const cli_option *o = g->options; o->name; o++)
-            print_option(f, o);
+            print_option(f, c, o);
     }
     fprintf(f, "\n  -h, --help              this text\n"
                "\nExit codes: 0 done, 1 failure, 2 wrong usage, 130 interrupted.\n");

@@ -15,6 +15,7 @@ static const cli_command *const commands[] = {
     &cli_cmd_info,
     &cli_cmd_eval,
     &cli_cmd_compare,
+    &cli_cmd_bench,
     NULL,
 };
 

@@ -76,6 +76,7 @@ typedef struct cli_command {
     size_t values_size;               /* of the struct that takes the values */
     int (*run)(const cli_call *call); /* returns the exit code */
     bool hidden;
+    const char *optional; /* a required option of a shared group that this command can do without; NULL: none */
 } cli_command;
 
 /* One parsed command line. */
@@ -99,6 +100,7 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 int cli_parse(const cli_command *command, int argc, char **argv, cli_call *call);
 /* Whether the user gave the option, by long name. */
 bool cli_given(const cli_call *call, const char *name);
+bool cli_is_required(const cli_command *c, const cli_option *o);
 /* Prints "onestep COMMAND: message; see ... --help" and returns CLI_USAGE. */
 int cli_usage(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Parses `text` into the value of an option; false and a reason (what was expected) in why[]. */

@@ -140,13 +140,18 @@ static int parse_short(cli_call *call, int argc, char **argv, int *i)
     return 0;
 }
 
+bool cli_is_required(const cli_command *c, const cli_option *o)
+{
+    return o->required && !(c->optional && strcmp(c->optional, o->name) == 0);
+}
+
 static int check_complete(const cli_call *call)
 {
     const cli_command *c = call->command;
 
     for (const cli_group *g = c->groups; g->options; g++)
         for (const cli_option *o = g->options; o->name; o++)
-            if (o->required && !cli_given(call, o->name))
+            if (cli_is_required(c, o) && !cli_given(call, o->name))
                 return cli_usage(c, "%.*s--%s %s is missing: %s", o->letter ? 4 : 0,
                                  (char[]){'-', o->letter, ',', ' ', 0}, o->name, cli_value_word(o), o->help);
     if (call->n_operands > c->max_operands)

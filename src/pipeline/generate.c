@@ -104,6 +104,11 @@ ons_run_stats ons_runner_stats(const ons_runner *r)
     return r->stats;
 }
 
+ons_runner_plans ons_runner_get_plans(const ons_runner *r)
+{
+    return (ons_runner_plans){r->text, r->last_unet, r->decoder};
+}
+
 size_t ons_runner_peak_bytes(const ons_runner *r)
 {
     size_t bytes = 0;
@@ -204,6 +209,7 @@ static onestep_status evaluate(ons_runner *r, ons_plan *unet, bool guided, int t
     ons_runner_get(r, unet, "eps", r->output, n_values);
     r->stats.n_evaluations += guided ? 2 : 1;
     r->stats.flops += ons_plan_flops(unet);
+    r->stats.unet_flops += ons_plan_flops(unet);
     return ONESTEP_OK;
 fail:
     return st;
@@ -269,6 +275,7 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
     }
     ONS_TRY(ons_runner_fit(r, key, rgb != NULL));
     ONS_TRY(ons_runner_unet_plan(r, key, &unet));
+    r->last_unet = unet;
     ONS_TRY(set_contexts(r, unet, key.guided, n, prompts, negatives));
     if (key.guided)
         ons_runner_put(r, unet, "guidance", 0, &(float){(float)set.guidance}, 1);

@@ -86,10 +86,15 @@ onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uin
 typedef struct ons_run_stats {
     double text_s, unet_s, decoder_s, total_s;
     int n_evaluations;
-    double flops;
+    double flops, unet_flops, decoder_flops; /* all parts, and two of them */
     bool not_numbers;
 } ons_run_stats;
 ons_run_stats ons_runner_stats(const ons_runner *r);
+/* Of the last run, for profiles; owned by the runner. NULL: not needed yet. */
+typedef struct ons_runner_plans {
+    ons_plan *text, *unet, *decoder;
+} ons_runner_plans;
+ons_runner_plans ons_runner_get_plans(const ons_runner *r);
 size_t ons_runner_peak_bytes(const ons_runner *r); /* buffers of the plans so far, without weights */
 
 #endif

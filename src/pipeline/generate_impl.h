@@ -39,6 +39,7 @@ struct ons_runner {
     double fitted_bytes; /* of the last run that was found to fit; 0: none */
     ons_unet_plan unet[MAX_UNET_PLANS];
     int n_unet;
+    ons_plan *last_unet; /* of the last run; one of `unet` */
     ons_prompt_cache prompts;
     uint64_t clip_version; /* of the weights that the cached encodings came from */
     float *input, *output; /* [batch, latent]: what the sampler hands over and gets back */

@@ -17,7 +17,7 @@
 
 static const char *const layers[] = {
     "base", "tensor",  "graph",     "weights", "backend",  "nn",    "text",    "io",   "model",
-    "data", "metrics", "diffusion", "energy",  "pipeline", "train", "distill", "eval", "cli",
+    "data", "metrics", "diffusion", "energy",  "pipeline", "train", "distill", "eval", "bench", "cli",
 };
 enum { N_LAYERS = sizeof layers / sizeof *layers };
 

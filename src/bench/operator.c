@@ -1,5 +1,5 @@
 /* See operator.h. Operands are uniform random numbers; token numbers and log-sum-exps stay 0. */
-#include "operator.h"
+#include "bench/operator.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static double now_s(int n_threads)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double bench_time(int n_threads, void (*run)(void *), void *context)
+double ons_bench_time(int n_threads, void (*run)(void *), void *context)
 {
     double best = 1e30, spent = 0;
 
@@ -64,9 +64,9 @@ static void *make_buffer(const ons_value *v, uint64_t stream)
 }
 
 static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_kernel *k, int n_threads,
-                                  bench_report report, void *context)
+                                  ons_bench_report report, void *context)
 {
-    const void *in[BENCH_MAX_IN] = {0};
+    const void *in[ONS_BENCH_MAX_IN] = {0};
     void *out[ONS_MAX_OUTPUTS] = {0};
     call c = {k, {.node = n, .n_threads = n_threads, .params = &set, .n_params = 1}, {in, out, NULL}};
     onestep_status st;
@@ -82,7 +82,7 @@ static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_
     for (int i = 0; i < n->n_out; i++)
         st = (out[i] = make_buffer(n->out[i], 9)) ? st : ONESTEP_NO_MEMORY;
     if (st == ONESTEP_OK)
-        report(context, n, k->name, c.prep.detail, bench_time(n_threads, run_kernel, &c));
+        report(context, n, k->name, c.prep.detail, ons_bench_time(n_threads, run_kernel, &c));
     else
         st = ons_fail(st, "no memory for the operands of %s", ons_op_name(n->op));
     ons_free_aligned(c.args.scratch);
@@ -95,7 +95,7 @@ static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_
     return st;
 }
 
-static onestep_status make_operands(const bench_operator *o, ons_graph *g, ons_params *set, ons_value **in)
+static onestep_status make_operands(const ons_bench_operator *o, ons_graph *g, ons_params *set, ons_value **in)
 {
     for (int i = 0; i < o->n_in; i++) {
         char name[16];
@@ -116,11 +116,11 @@ static onestep_status make_operands(const bench_operator *o, ons_graph *g, ons_p
     return ons_params_allocate(set);
 }
 
-void bench_operator_time(const bench_operator *o, int n_threads, bench_report report, void *context)
+void ons_bench_operator_time(const ons_bench_operator *o, int n_threads, ons_bench_report report, void *context)
 {
     ons_graph *g = NULL;
     ons_params *set = NULL;
-    ons_value *in[BENCH_MAX_IN], *v;
+    ons_value *in[ONS_BENCH_MAX_IN], *v;
     onestep_status st;
 
     ONS_TRY(ons_graph_create(&g));
@@ -140,12 +140,12 @@ fail:
     ons_params_destroy(&set);
 }
 
-bench_operator bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride)
+ons_bench_operator ons_bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride)
 {
     static const ons_op ops[] = {ONS_OP_CONV2D, ONS_OP_CONV2D_GRAD_X, ONS_OP_CONV2D_GRAD_W};
     int64_t oh = (h + 2 * (k / 2) - k) / stride + 1;
     ons_shape x = ONS_SHAPE4(n, h, h, c), w = ONS_SHAPE4(o, k, k, c), y = ONS_SHAPE4(n, oh, oh, o);
-    bench_operator b = {
+    ons_bench_operator b = {
         .op = ops[which], .n_in = 2, .in = {which == 1 ? y : x, which == 2 ? y : w}, .param = which != 2};
 
     b.attrs.conv.stride = stride;
@@ -156,10 +156,10 @@ bench_operator bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o,
     return b;
 }
 
-bench_operator bench_linear(int which, int64_t rows, int64_t in, int64_t out)
+ons_bench_operator ons_bench_linear(int which, int64_t rows, int64_t in, int64_t out)
 {
     ons_shape x = ONS_SHAPE2(rows, in), w = ONS_SHAPE2(out, in), y = ONS_SHAPE2(rows, out);
-    bench_operator b = {
+    ons_bench_operator b = {
         .op = ONS_OP_MATMUL, .n_in = 2, .in = {which ? y : x, which == 2 ? x : w}, .param = which != 2};
 
     b.attrs.matmul.alpha = 1;

@@ -4,29 +4,30 @@
 
 #include "backend/backend.h"
 
-enum { BENCH_MAX_IN = 6 };
+enum { ONS_BENCH_MAX_IN = 6 };
 
-typedef struct bench_operator {
+typedef struct ons_bench_operator {
     ons_op op;
     int n_in;
-    ons_shape in[BENCH_MAX_IN];
+    ons_shape in[ONS_BENCH_MAX_IN];
     ons_attrs attrs;
     bool param; /* operand 1 is a weight */
     bool bf16;  /* operands; gradients of weights are f32 */
-} bench_operator;
+} ons_bench_operator;
 
 /* Best of some rounds; with one thread CPU time, which a busy machine disturbs less than the clock on the wall.
  */
-double bench_time(int n_threads, void (*run)(void *context), void *context);
+double ons_bench_time(int n_threads, void (*run)(void *context), void *context);
 
-typedef void (*bench_report)(void *context, const ons_node *n, const char *kernel, const char *detail,
-                             double seconds);
+typedef void (*ons_bench_report)(void *context, const ons_node *n, const char *kernel, const char *detail,
+                                 double seconds);
 /* Every kernel that takes the operator, in the list's order. What fails is said on stderr and left out. */
-void bench_operator_time(const bench_operator *o, int n_threads, bench_report report, void *context);
+void ons_bench_operator_time(const ons_bench_operator *o, int n_threads, ons_bench_report report,
+                             void *context);
 
 /* Square convolutions with padding k / 2: which is 0 forward, 1 backward-data, 2 backward-weights. */
-bench_operator bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride);
+ons_bench_operator ons_bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride);
 /* y [rows, out] = x [rows, in] w^T and its gradients, by the same numbers. */
-bench_operator bench_linear(int which, int64_t rows, int64_t in, int64_t out);
+ons_bench_operator ons_bench_linear(int which, int64_t rows, int64_t in, int64_t out);
 
 #endif

@@ -2,14 +2,14 @@
  * See onednn_conv.h. Operands keep whatever layout the implementation asks for: reordering to and from it is
  * not timed, which is to the roofline's favour.
  */
-#include "onednn_conv.h"
+#include "bench/onednn_conv.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
 #include "base/memory.h"
 #include "base/random.h"
 
-struct bench_onednn_conv {
+struct ons_bench_onednn_conv {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_desc_t hint, pd; /* hint: the forward one, NULL for forward itself */
@@ -23,7 +23,7 @@ struct bench_onednn_conv {
 
 enum { X, W, Y };
 
-static dnnl_data_type_t type_of(const bench_onednn_conv *b, int which, int operand)
+static dnnl_data_type_t type_of(const ons_bench_onednn_conv *b, int which, int operand)
 {
     return b->bf16 && !(which == 2 && operand == W) ? dnnl_bf16 : dnnl_f32;
 }
@@ -37,8 +37,8 @@ static dnnl_memory_desc_t make_desc(const dnnl_dims_t dims, dnnl_data_type_t typ
     return md;
 }
 
-static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t alg, const dnnl_dims_t dims[3],
-                                dnnl_primitive_desc_t *pd)
+static void make_primitive_desc(ons_bench_onednn_conv *b, int which, dnnl_alg_kind_t alg,
+                                const dnnl_dims_t dims[3], dnnl_primitive_desc_t *pd)
 {
     const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
     dnnl_memory_desc_t x = make_desc(dims[X], type_of(b, which, X)),
@@ -61,8 +61,8 @@ static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t
 #else
 typedef const dnnl_memory_desc_t *const_dnnl_memory_desc_t;
 
-static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t alg, const dnnl_dims_t dims[3],
-                                dnnl_primitive_desc_t *pd)
+static void make_primitive_desc(ons_bench_onednn_conv *b, int which, dnnl_alg_kind_t alg,
+                                const dnnl_dims_t dims[3], dnnl_primitive_desc_t *pd)
 {
     const dnnl_dims_t ones = {1, 1};
     dnnl_memory_desc_t md[3];
@@ -82,7 +82,7 @@ static void make_primitive_desc(bench_onednn_conv *b, int which, dnnl_alg_kind_t
 #endif
 
 /* Numbers in [0, 1) in either type: two bf16 lie in the halves of each float, and are made so. */
-static bool make_operand(bench_onednn_conv *b, int which, int i, dnnl_query_t what, int arg)
+static bool make_operand(ons_bench_onednn_conv *b, int which, int i, dnnl_query_t what, int arg)
 {
     const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(b->pd, what, 0);
     size_t bytes = dnnl_memory_desc_get_size(md);
@@ -98,7 +98,7 @@ static bool make_operand(bench_onednn_conv *b, int which, int i, dnnl_query_t wh
     return true;
 }
 
-static bool make_operands(bench_onednn_conv *b, int which)
+static bool make_operands(ons_bench_onednn_conv *b, int which)
 {
     return make_operand(b, which, X, which == 1 ? dnnl_query_diff_src_md : dnnl_query_src_md,
                         which == 1 ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC) &&
@@ -108,12 +108,12 @@ static bool make_operands(bench_onednn_conv *b, int which)
                         which == 0 ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST);
 }
 
-bench_onednn_conv *bench_onednn_conv_create(int which, bool winograd, int64_t n, int64_t h, int64_t c,
-                                            int64_t o, bool bf16)
+ons_bench_onednn_conv *ons_bench_onednn_conv_create(int which, bool winograd, int64_t n, int64_t h, int64_t c,
+                                                    int64_t o, bool bf16)
 {
     const dnnl_dims_t dims[3] = {{n, c, h, h}, {o, c, 3, 3}, {n, o, h, h}};
     dnnl_alg_kind_t alg = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    bench_onednn_conv *b = ons_calloc(1, sizeof *b);
+    ons_bench_onednn_conv *b = ons_calloc(1, sizeof *b);
 
     if (!b)
         return NULL;
@@ -130,24 +130,24 @@ bench_onednn_conv *bench_onednn_conv_create(int which, bool winograd, int64_t n,
     dnnl_primitive_desc_query(b->pd, dnnl_query_impl_info_str, 0, &b->name);
     return b;
 fail:
-    bench_onednn_conv_destroy(b);
+    ons_bench_onednn_conv_destroy(b);
     return NULL;
 }
 
-void bench_onednn_conv_run(void *context)
+void ons_bench_onednn_conv_run(void *context)
 {
-    bench_onednn_conv *b = context;
+    ons_bench_onednn_conv *b = context;
 
     dnnl_primitive_execute(b->primitive, b->stream, 3, b->args);
     dnnl_stream_wait(b->stream);
 }
 
-const char *bench_onednn_conv_name(const bench_onednn_conv *b)
+const char *ons_bench_onednn_conv_name(const ons_bench_onednn_conv *b)
 {
     return b->name;
 }
 
-void bench_onednn_conv_destroy(bench_onednn_conv *b)
+void ons_bench_onednn_conv_destroy(ons_bench_onednn_conv *b)
 {
     if (!b)
         return;

@@ -1,6 +1,6 @@
 /* See roofline.h. Candidates: oneDNN's sgemm (f32), its direct and Winograd convolutions, and the cpu backend's
  * kernels. */
-#include "roofline.h"
+#include "bench/roofline.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,12 +9,13 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "onednn_conv.h"
-#include "operator.h"
+#include "bench/onednn_conv.h"
+#include "bench/operator.h"
 
-const char *const bench_direction_names[BENCH_DIRECTIONS] = {"forward", "backward-data", "backward-weights"};
+const char *const ons_bench_direction_names[ONS_BENCH_DIRECTIONS] = {"forward", "backward-data",
+                                                                     "backward-weights"};
 
-static void raise_peak(bench_peak *p, double gflops, const char *what, const char *who, const char *how)
+static void raise_peak(ons_bench_peak *p, double gflops, const char *what, const char *who, const char *how)
 {
     if (gflops <= p->gflops)
         return;
@@ -37,9 +38,9 @@ static void run_square(void *context)
 }
 
 /* The products as the three directions transpose them: y = x w^T, dx = dy w, dw = dy^T x. */
-static void measure_squares(bench_roofline *r, int n_threads)
+static void measure_squares(ons_bench_roofline *r, int n_directions, int n_threads)
 {
-    static const char transposed[BENCH_DIRECTIONS][2] = {{'N', 'T'}, {'N', 'N'}, {'T', 'N'}};
+    static const char transposed[ONS_BENCH_DIRECTIONS][2] = {{'N', 'T'}, {'N', 'N'}, {'T', 'N'}};
     static const int sizes[] = {1024, 2048};
     size_t each = 2048 * 2048;
     float *x = ons_calloc_aligned(3 * each * sizeof *x);
@@ -47,21 +48,21 @@ static void measure_squares(bench_roofline *r, int n_threads)
     if (!x)
         return;
     ons_rand_uniform(1, 1, 0, x, 2 * each);
-    for (int i = 0; i < BENCH_DIRECTIONS; i++)
+    for (int i = 0; i < n_directions; i++)
         for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
             int n = sizes[k];
             square s = {n, x, x + each, x + 2 * each, transposed[i][0], transposed[i][1]};
             char what[32];
 
             snprintf(what, sizeof what, "product of %d^3", n);
-            raise_peak(&r->peaks[BENCH_PLAIN][i], 2e-9 * n * n * n / bench_time(n_threads, run_square, &s),
-                       what, "oneDNN", "sgemm");
+            raise_peak(&r->peaks[ONS_BENCH_PLAIN][i],
+                       2e-9 * n * n * n / ons_bench_time(n_threads, run_square, &s), what, "oneDNN", "sgemm");
         }
     ons_free_aligned(x);
 }
 
 typedef struct row {
-    bench_roofline *r;
+    ons_bench_roofline *r;
     int direction;
     char what[32];
 } row;
@@ -74,35 +75,36 @@ static void report_own(void *context, const ons_node *n, const char *kernel, con
 
     (void)detail;
     if (strcmp(kernel, "winograd"))
-        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, "cpu", kernel);
-    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, "cpu", kernel);
+        raise_peak(&w->r->peaks[ONS_BENCH_PLAIN][w->direction], gflops, w->what, "cpu", kernel);
+    raise_peak(&w->r->peaks[ONS_BENCH_FAST][w->direction], gflops, w->what, "cpu", kernel);
 }
 
 static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, bool winograd, bool bf16)
 {
-    bench_onednn_conv *b =
-        bench_onednn_conv_create(w->direction, winograd, shape[0], shape[1], shape[2], shape[3], bf16);
+    ons_bench_onednn_conv *b =
+        ons_bench_onednn_conv_create(w->direction, winograd, shape[0], shape[1], shape[2], shape[3], bf16);
     double flops = 2e-9 * (double)(shape[0] * shape[1] * shape[1] * 9 * shape[2] * shape[3]), gflops;
 
     if (!b)
         return;
-    gflops = flops / bench_time(n_threads, bench_onednn_conv_run, b);
+    gflops = flops / ons_bench_time(n_threads, ons_bench_onednn_conv_run, b);
     if (!winograd)
-        raise_peak(&w->r->peaks[BENCH_PLAIN][w->direction], gflops, w->what, "oneDNN",
-                   bench_onednn_conv_name(b));
-    raise_peak(&w->r->peaks[BENCH_FAST][w->direction], gflops, w->what, "oneDNN", bench_onednn_conv_name(b));
-    bench_onednn_conv_destroy(b);
+        raise_peak(&w->r->peaks[ONS_BENCH_PLAIN][w->direction], gflops, w->what, "oneDNN",
+                   ons_bench_onednn_conv_name(b));
+    raise_peak(&w->r->peaks[ONS_BENCH_FAST][w->direction], gflops, w->what, "oneDNN",
+               ons_bench_onednn_conv_name(b));
+    ons_bench_onednn_conv_destroy(b);
 }
 
-static void measure_convs(bench_roofline *r, int n_threads, bool bf16)
+static void measure_convs(ons_bench_roofline *r, int n_directions, int n_threads, bool bf16)
 {
     static const int64_t shapes[][4] = {
         {32, 16, 96, 96}, {64, 8, 192, 192}, {16, 32, 192, 192}, {16, 16, 384, 384}};
 
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
-        for (int i = 0; i < BENCH_DIRECTIONS; i++) {
+        for (int i = 0; i < n_directions; i++) {
             const int64_t *s = shapes[k];
-            bench_operator own = bench_conv(i, s[0], s[1], s[2], s[3], 3, 1);
+            ons_bench_operator own = ons_bench_conv(i, s[0], s[1], s[2], s[3], 3, 1);
             row w = {r, i, ""};
 
             snprintf(w.what, sizeof w.what, "conv %dx%dx%dx%d -> %d", (int)s[0], (int)s[1], (int)s[1],
@@ -110,35 +112,35 @@ static void measure_convs(bench_roofline *r, int n_threads, bool bf16)
             own.bf16 = bf16;
             measure_onednn_conv(&w, n_threads, s, false, bf16);
             measure_onednn_conv(&w, n_threads, s, true, bf16);
-            bench_operator_time(&own, n_threads, report_own, &w);
+            ons_bench_operator_time(&own, n_threads, report_own, &w);
         }
 }
 
-static void measure_linears(bench_roofline *r, int n_threads, bool bf16)
+static void measure_linears(ons_bench_roofline *r, int n_directions, int n_threads, bool bf16)
 {
     static const int64_t shapes[][3] = {
         {1536, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}}; /* rows, in, out */
 
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
-        for (int i = 0; i < BENCH_DIRECTIONS; i++) {
+        for (int i = 0; i < n_directions; i++) {
             const int64_t *s = shapes[k];
-            bench_operator own = bench_linear(i, s[0], s[1], s[2]);
+            ons_bench_operator own = ons_bench_linear(i, s[0], s[1], s[2]);
             row w = {r, i, ""};
-            bench_peak fast = r->peaks[BENCH_FAST][i];
+            ons_bench_peak fast = r->peaks[ONS_BENCH_FAST][i];
 
             own.bf16 = bf16;
             snprintf(w.what, sizeof w.what, "linear %dx%d -> %d", (int)s[0], (int)s[1], (int)s[2]);
-            bench_operator_time(&own, n_threads, report_own, &w);
-            r->peaks[BENCH_FAST][i] = fast;
+            ons_bench_operator_time(&own, n_threads, report_own, &w);
+            r->peaks[ONS_BENCH_FAST][i] = fast;
         }
 }
 
-void bench_roofline_measure(bench_roofline *r, int n_threads, bool bf16)
+void ons_bench_roofline_measure(ons_bench_roofline *r, int n_directions, int n_threads, bool bf16)
 {
     if (!bf16)
-        measure_squares(r, n_threads);
-    measure_linears(r, n_threads, bf16);
-    measure_convs(r, n_threads, bf16);
+        measure_squares(r, n_directions, n_threads);
+    measure_linears(r, n_directions, n_threads, bf16);
+    measure_convs(r, n_directions, n_threads, bf16);
 }
 
 static bool is_fast(const ons_node *n)
@@ -153,68 +155,68 @@ static bool is_fast(const ons_node *n)
 /* Attention's gradient has no weights: it counts as backward-data. */
 static void add_node(void *context, const ons_node *n, const char *kernel, double seconds)
 {
-    bench_work *w = context;
+    ons_bench_work *w = context;
     double flops = ons_node_flops(n);
 
     (void)kernel;
     (void)seconds;
     switch (n->op) {
     case ONS_OP_CONV2D:
-        w->flops[is_fast(n)][BENCH_FORWARD] += flops;
+        w->flops[is_fast(n)][ONS_BENCH_FORWARD] += flops;
         break;
     case ONS_OP_CONV2D_GRAD_X:
-        w->flops[is_fast(n)][BENCH_BACKWARD_DATA] += flops;
+        w->flops[is_fast(n)][ONS_BENCH_BACKWARD_DATA] += flops;
         break;
     case ONS_OP_CONV2D_GRAD_W:
-        w->flops[is_fast(n)][BENCH_BACKWARD_WEIGHTS] += flops;
+        w->flops[is_fast(n)][ONS_BENCH_BACKWARD_WEIGHTS] += flops;
         break;
     case ONS_OP_MATMUL:
-        w->flops[BENCH_PLAIN][n->attrs.matmul.trans_a   ? BENCH_BACKWARD_WEIGHTS
-                              : n->attrs.matmul.trans_b ? BENCH_FORWARD
-                                                        : BENCH_BACKWARD_DATA] += flops;
+        w->flops[ONS_BENCH_PLAIN][n->attrs.matmul.trans_a   ? ONS_BENCH_BACKWARD_WEIGHTS
+                                  : n->attrs.matmul.trans_b ? ONS_BENCH_FORWARD
+                                                            : ONS_BENCH_BACKWARD_DATA] += flops;
         break;
     case ONS_OP_ATTENTION_GRAD:
-        w->flops[BENCH_PLAIN][BENCH_BACKWARD_DATA] += flops;
+        w->flops[ONS_BENCH_PLAIN][ONS_BENCH_BACKWARD_DATA] += flops;
         break;
     default:
-        w->flops[BENCH_PLAIN][BENCH_FORWARD] += flops;
+        w->flops[ONS_BENCH_PLAIN][ONS_BENCH_FORWARD] += flops;
     }
 }
 
-bench_work bench_work_of(const ons_plan *p)
+ons_bench_work ons_bench_work_of(const ons_plan *p)
 {
-    bench_work w = {0};
+    ons_bench_work w = {0};
 
     ons_plan_visit(p, add_node, &w);
     return w;
 }
 
-double bench_work_total(const bench_work *w)
+double ons_bench_work_total(const ons_bench_work *w)
 {
     double sum = 0;
 
-    for (int c = 0; c < BENCH_CLASSES; c++)
-        for (int i = 0; i < BENCH_DIRECTIONS; i++)
+    for (int c = 0; c < ONS_BENCH_CLASSES; c++)
+        for (int i = 0; i < ONS_BENCH_DIRECTIONS; i++)
             sum += w->flops[c][i];
     return sum;
 }
 
-double bench_ideal_s(const bench_roofline *r, const bench_work *w)
+double ons_bench_ideal_s(const ons_bench_roofline *r, const ons_bench_work *w)
 {
     double sum = 0;
 
-    for (int c = 0; c < BENCH_CLASSES; c++)
-        for (int i = 0; i < BENCH_DIRECTIONS; i++)
+    for (int c = 0; c < ONS_BENCH_CLASSES; c++)
+        for (int i = 0; i < ONS_BENCH_DIRECTIONS; i++)
             sum += w->flops[c][i] / (r->peaks[c][i].gflops * 1e9);
     return sum;
 }
 
-double bench_ideal_plain_s(const bench_roofline *r, const bench_work *w)
+double ons_bench_ideal_plain_s(const ons_bench_roofline *r, const ons_bench_work *w)
 {
     double sum = 0;
 
-    for (int c = 0; c < BENCH_CLASSES; c++)
-        for (int i = 0; i < BENCH_DIRECTIONS; i++)
-            sum += w->flops[c][i] / (r->peaks[BENCH_PLAIN][i].gflops * 1e9);
+    for (int c = 0; c < ONS_BENCH_CLASSES; c++)
+        for (int i = 0; i < ONS_BENCH_DIRECTIONS; i++)
+            sum += w->flops[c][i] / (r->peaks[ONS_BENCH_PLAIN][i].gflops * 1e9);
     return sum;
 }

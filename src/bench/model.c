@@ -1,0 +1,196 @@
+/* See model.h. Median, least and most: a mean would follow whatever else the machine did once. */
+#include "bench/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "base/system.h"
+
+const char *const ons_bench_stage_names[ONS_BENCH_STAGES] = {"text encoder", "UNet", "decoder", "picture"};
+
+typedef struct measurement {
+    const ons_bench_options *options;
+    ons_runner *runner;
+    float *noise;
+    uint8_t *rgb;
+    double *seconds[ONS_BENCH_STAGES]; /* [n_runs] each */
+    int n_started;
+    bool (*progress)(void *user, int run, int n_runs);
+    void *user;
+} measurement;
+
+static onestep_status allocate(measurement *m, int width, int height)
+{
+    const size_t batch = (size_t)m->options->runner.batch, size = (size_t)ons_runner_latent_size(m->runner);
+
+    m->noise = ons_calloc(batch * size, sizeof *m->noise);
+    m->rgb = ons_calloc(batch * (size_t)width * (size_t)height, 3);
+    for (int i = 0; i < ONS_BENCH_STAGES; i++)
+        m->seconds[i] = ons_calloc((size_t)m->options->n_runs, sizeof(double));
+    if (!m->noise || !m->rgb || !m->seconds[0] || !m->seconds[1] || !m->seconds[2] || !m->seconds[3])
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for pictures of %dx%d", width, height);
+    return ONESTEP_OK;
+}
+
+static void release(measurement *m)
+{
+    for (int i = 0; i < ONS_BENCH_STAGES; i++)
+        ons_free(m->seconds[i]);
+    ons_free(m->noise);
+    ons_free(m->rgb);
+    ons_runner_destroy(&m->runner);
+}
+
+/* Prompts that no run before had, so that no encoding is remembered. */
+static onestep_status run_once(measurement *m, int n_runs)
+{
+    enum { MAX_BATCH = 64, LENGTH = 32 };
+    const int batch = m->options->runner.batch;
+    static char texts[MAX_BATCH][LENGTH];
+    const char *prompts[MAX_BATCH];
+    uint64_t seeds[MAX_BATCH];
+    int64_t h, w, c;
+    onestep_status st;
+
+    if (batch > MAX_BATCH)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "a batch of %d pictures; up to %d can be measured", batch,
+                        MAX_BATCH);
+    ons_runner_latent_shape(m->runner, &h, &w, &c);
+    for (int i = 0; i < batch; i++) {
+        seeds[i] = (uint64_t)(m->n_started * batch + i);
+        snprintf(texts[i], LENGTH, "a picture, number %d", m->n_started * batch + i);
+        prompts[i] = texts[i];
+        ons_picture_noise(ONS_NOISE_PHILOX, seeds[i], h, w, c, m->noise + (size_t)i * (size_t)(h * w * c));
+    }
+    m->n_started++;
+    ONS_TRY(ons_runner_run(m->runner, &m->options->run, batch, prompts, NULL, m->noise, seeds, NULL, m->rgb));
+    if (m->progress && !m->progress(m->user, m->n_started, n_runs))
+        st = ons_fail(ONESTEP_INTERRUPTED, "stopped after run %d", m->n_started);
+fail:
+    return st;
+}
+
+static void stage_seconds(const ons_runner *r, double *s)
+{
+    const ons_run_stats stats = ons_runner_stats(r);
+
+    s[ONS_BENCH_TEXT] = stats.text_s;
+    s[ONS_BENCH_UNET] = stats.unet_s;
+    s[ONS_BENCH_DECODER] = stats.decoder_s;
+    s[ONS_BENCH_TOTAL] = stats.total_s;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+static void summarise(ons_bench_stage *stage, double *seconds, int n)
+{
+    qsort(seconds, (size_t)n, sizeof *seconds, by_size);
+    stage->least_s = seconds[0];
+    stage->most_s = seconds[n - 1];
+    stage->median_s = 0.5 * (seconds[(n - 1) / 2] + seconds[n / 2]);
+}
+
+static onestep_status take_times(measurement *m, int n_runs, ons_bench_model *out)
+{
+    const int n = m->options->n_runs;
+    onestep_status st;
+
+    for (int i = 0; i < n; i++) {
+        double s[ONS_BENCH_STAGES];
+
+        ONS_TRY(run_once(m, n_runs));
+        stage_seconds(m->runner, s);
+        for (int k = 0; k < ONS_BENCH_STAGES; k++)
+            m->seconds[k][i] = s[k];
+    }
+    for (int k = 0; k < ONS_BENCH_STAGES; k++)
+        summarise(&out->stages[k], m->seconds[k], n);
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+static ons_plan *plan_of(const ons_runner *r, int stage)
+{
+    const ons_runner_plans p = ons_runner_get_plans(r);
+    ons_plan *plans[ONS_BENCH_TOTAL] = {p.text, p.unet, p.decoder};
+
+    return plans[stage];
+}
+
+/* Timing every operator costs a little, so these runs stand apart from the measured ones. */
+static onestep_status take_profile(measurement *m, int n_runs, ons_bench_model *out)
+{
+    onestep_status st = ONESTEP_OK;
+
+    for (int k = 0; k < ONS_BENCH_TOTAL; k++)
+        ons_plan_profile(plan_of(m->runner, k), true);
+    for (int i = 0; i < m->options->n_runs; i++) {
+        double s[ONS_BENCH_STAGES];
+
+        ONS_TRY(run_once(m, n_runs));
+        stage_seconds(m->runner, s);
+        for (int k = 0; k < ONS_BENCH_STAGES; k++)
+            out->stages[k].profiled_s += s[k];
+    }
+    for (int k = 0; k < ONS_BENCH_TOTAL; k++)
+        ONS_TRY(ons_bench_profile_read(plan_of(m->runner, k), &out->stages[k].profile));
+fail:
+    return st;
+}
+
+static onestep_status measure(measurement *m, ons_bench_model *out)
+{
+    const ons_bench_options *o = m->options;
+    const int n_runs = 1 + o->n_runs * (o->profile ? 2 : 1);
+    const double start_s = ons_now_s();
+    ons_run_stats stats;
+    onestep_status st;
+
+    ONS_TRY(run_once(m, n_runs));
+    out->first_s = ons_now_s() - start_s;
+    stats = ons_runner_stats(m->runner);
+    out->n_evaluations = stats.n_evaluations;
+    out->stages[ONS_BENCH_TOTAL].flops = stats.flops;
+    out->stages[ONS_BENCH_UNET].flops = stats.unet_flops;
+    out->stages[ONS_BENCH_DECODER].flops = stats.decoder_flops;
+    out->stages[ONS_BENCH_TEXT].flops = stats.flops - stats.unet_flops - stats.decoder_flops;
+    ONS_TRY(take_times(m, n_runs, out));
+    if (o->profile)
+        ONS_TRY(take_profile(m, n_runs, out));
+    out->buffer_bytes = ons_runner_peak_bytes(m->runner);
+fail:
+    return st;
+}
+
+onestep_status ons_bench_model_run(ons_model *model, const ons_bench_options *o,
+                                   bool (*progress)(void *user, int run, int n_runs), void *user,
+                                   ons_bench_model *out)
+{
+    measurement m = {.options = o, .progress = progress, .user = user};
+    onestep_status st;
+
+    *out = (ons_bench_model){.width = o->runner.width, .height = o->runner.height};
+    ONS_TRY(ons_run_resolve(model, &o->run, &out->run));
+    ONS_TRY(ons_size_resolve(model, &out->width, &out->height));
+    ONS_TRY(ons_runner_create(model, &o->runner, &m.runner));
+    ONS_TRY(allocate(&m, out->width, out->height));
+    ONS_TRY(measure(&m, out));
+fail:
+    release(&m);
+    if (st != ONESTEP_OK)
+        ons_bench_model_fini(out);
+    return st;
+}
+
+void ons_bench_model_fini(ons_bench_model *b)
+{
+    for (int i = 0; i < ONS_BENCH_STAGES; i++)
+        ons_bench_profile_fini(&b->stages[i].profile);
+}
