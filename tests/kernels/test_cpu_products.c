@@ -135,7 +135,8 @@ static void matmul_agrees(void **state)
 
 static const int64_t attention_sizes[][5] = {
     /* batch, heads, head width, queries, keys */
-    {1, 1, 1, 1, 1}, {2, 3, 5, 7, 24}, {1, 4, 16, 64, 24}, {2, 2, 40, 100, 100}, {1, 2, 8, 200, 33},
+    {1, 1, 1, 1, 1},    {2, 3, 5, 7, 24},     {1, 4, 16, 64, 24},  {2, 2, 40, 100, 100},
+    {1, 2, 8, 200, 33}, {1, 2, 40, 700, 523}, {2, 3, 40, 400, 77}, {1, 1, 160, 257, 300},
 };
 
 static void attention_agrees(void **state)

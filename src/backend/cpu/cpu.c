@@ -93,6 +93,12 @@ void ons_cpu_convert(void *dst, ons_dtype to, const void *src, ons_dtype from, s
     best_variant->convert(dst, to, src, from, n);
 }
 
+float ons_cpu_probabilities(uint16_t *p, const float *x, float scale, int64_t n, float *max)
+{
+    pthread_once(&composed, compose);
+    return best_variant->probabilities(p, x, scale, n, max);
+}
+
 static ons_dtype find_native(void)
 {
     return ons_cpu_has_bf16() ? ONS_BF16 : ONS_F32;

@@ -28,12 +28,16 @@ typedef struct ons_cpu_variant {
     bool (*supported)(void);                 /* by this machine and ONEDNN_MAX_CPU_ISA */
     const ons_kernel *(*kernels)(ons_op op); /* f32 rows; NULL: none. Ended by a row without a name */
     void (*convert)(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
+    float (*probabilities)(uint16_t *p, const float *x, float scale, int64_t n, float *max);
 } ons_cpu_variant;
 extern const ons_cpu_variant ons_cpu_variants[]; /* best first, ended by a row without a name */
 const ons_cpu_variant *ons_cpu_variant_best(void);
 
 /* ons_convert by the best instruction set, on this thread. */
 void ons_cpu_convert(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
+
+/* p <- e^(scale x - max) in bf16, max the largest of scale x, scale > 0; returns the sum of what was stored. */
+float ons_cpu_probabilities(uint16_t *p, const float *x, float scale, int64_t n, float *max);
 
 /* oneDNN's rows, by where they stand in an operator's list. */
 typedef enum ons_onednn_rows {

@@ -217,7 +217,7 @@ typedef struct state {
     void *handle[N_MEMORIES]; /* what the memories point to now */
     dnnl_exec_arg_t args[N_MEMORIES];
     int n_args;
-    bool free_weights;
+    bool free_weights, packed_weights;
     ons_onednn_layout layout;
     const ons_packed *packed;   /* NULL: weights are packed in each run */
     size_t weights_at, bias_at; /* in scratch, after oneDNN's own */
@@ -444,13 +444,19 @@ static int find_result(ons_onednn_kind kind)
     return kind == ONS_ONEDNN_CONV_GRAD_X ? SRC : kind == ONS_ONEDNN_CONV_GRAD_W ? WEIGHTS : DST;
 }
 
+/* In each run. */
+static bool packs_weights(const state *s)
+{
+    return s->free_weights && !s->packed && !s->packed_weights;
+}
+
 /* oneDNN's scratchpad, then weights that are packed in each run, then a bias gradient that nobody wants. */
 static void book_scratch(ons_prep *p, state *s, const recipe *r)
 {
     s->result = find_result(s->kind);
     s->result_bytes = dnnl_memory_desc_get_size(r->at[s->result]);
     s->weights_at = ons_cpu_align(r->at[SCRATCHPAD] ? dnnl_memory_desc_get_size(r->at[SCRATCHPAD]) : 0);
-    s->bias_at = s->weights_at + (s->free_weights && !s->packed ? ons_cpu_align(s->layout.bytes) : 0);
+    s->bias_at = s->weights_at + (packs_weights(s) ? ons_cpu_align(s->layout.bytes) : 0);
     p->scratch_bytes = s->bias_at;
     if (s->kind == ONS_ONEDNN_CONV_GRAD_W)
         p->scratch_bytes += ons_cpu_align(dnnl_memory_desc_get_size(r->at[BIAS]));
@@ -471,8 +477,9 @@ onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
     }
     s->kind = d->kind;
     s->free_weights = d->free_weights;
+    s->packed_weights = d->packed_weights;
     ONS_TRY(create(p, s, &r));
-    if (s->free_weights && s->kind != ONS_ONEDNN_CONV_GRAD_W)
+    if (s->free_weights && !s->packed_weights && s->kind != ONS_ONEDNN_CONV_GRAD_W)
         ONS_TRY(ons_onednn_share(p, &s->layout, &s->packed));
     book_scratch(p, s, &r);
     p->detail = s->name;
@@ -512,7 +519,7 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
     state *s = p->state;
     bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W;
     void *weights = s->packed         ? (void *)ons_packed_data(s->packed)
-                    : s->free_weights ? (char *)scratch + s->weights_at
+                    : packs_weights(s) ? (char *)scratch + s->weights_at
                                       : data[WEIGHTS];
     int threads;
 
@@ -521,7 +528,7 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
     if (grad_w && !data[BIAS])
         point(s, BIAS, (char *)scratch + s->bias_at);
     point(s, SCRATCHPAD, scratch);
-    if (s->free_weights && !s->packed && !grad_w)
+    if (packs_weights(s) && !grad_w)
         ons_onednn_pack(&s->layout, weights, data[WEIGHTS]);
     threads = ons_cpu_set_threads(p->n_threads);
     if (dnnl_primitive_execute(s->primitive, stream, s->n_args, s->args) != dnnl_success)
@@ -529,6 +536,11 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
     ons_cpu_set_threads(threads);
     if (grad_w)
         ons_onednn_unpack(&s->layout, data[WEIGHTS], weights);
+}
+
+const ons_onednn_layout *ons_onednn_layout_of(const ons_prep *p)
+{
+    return &((const state *)p->state)->layout;
 }
 
 const char *ons_onednn_refuse_not_bf16(const ons_node *n)
@@ -555,6 +567,8 @@ const ons_kernel *ons_cpu_onednn_kernels(ons_op op, ons_onednn_rows which)
         return ons_onednn_conv_kernels(op, which);
     case ONS_OP_MATMUL:
         return ons_onednn_matmul_kernels(which);
+    case ONS_OP_ATTENTION:
+        return ons_onednn_attention_kernels(which);
     default:
         return NULL;
     }

@@ -38,6 +38,7 @@ typedef struct ons_onednn_desc {
     ons_onednn_kind kind;
     ons_dtype type; /* of the factors: F32 or BF16 */
     ons_onednn_tensor at[ONS_ONEDNN_N_ROLES];
+    bool packed_weights; /* they come in the layout that oneDNN chose (with free_weights) */
     bool free_weights; /* oneDNN chooses the layout of the weights; otherwise they are read as they lie */
     int64_t stride, pad_before[2], pad_after[2]; /* of a convolution: height, width */
     float alpha; /* of a matrix product: factor on the sums, before bias and residual */
@@ -63,6 +64,10 @@ onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d) ONESTEP
 void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch);
 void ons_onednn_destroy(ons_prep *p);
 
+/* The layout that free weights have; valid until destroy. */
+const ons_onednn_layout *ons_onednn_layout_of(const ons_prep *p);
+bool ons_onednn_same_layout(const ons_onednn_layout *a, const ons_onednn_layout *b);
+
 /* Reason to refuse unless the factors are bf16, else NULL. */
 const char *ons_onednn_refuse_not_bf16(const ons_node *n);
 
@@ -79,5 +84,6 @@ onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l,
 /* Rows of one operator; NULL: none. */
 const ons_kernel *ons_onednn_conv_kernels(ons_op op, ons_onednn_rows which);
 const ons_kernel *ons_onednn_matmul_kernels(ons_onednn_rows which);
+const ons_kernel *ons_onednn_attention_kernels(ons_onednn_rows which);
 
 #endif

@@ -99,6 +99,14 @@ static void move_all(move_job *m)
     }
 }
 
+bool ons_onednn_same_layout(const ons_onednn_layout *a, const ons_onednn_layout *b)
+{
+    return a->dtype == b->dtype && a->bytes == b->bytes && a->n_blocks == b->n_blocks &&
+           !memcmp(a->stride, b->stride, (size_t)a->plain.n * sizeof *a->stride) &&
+           !memcmp(a->block, b->block, (size_t)a->n_blocks * sizeof *a->block) &&
+           !memcmp(a->block_dim, b->block_dim, (size_t)a->n_blocks * sizeof *a->block_dim);
+}
+
 void ons_onednn_pack(const ons_onednn_layout *l, void *packed, const void *plain)
 {
     size_t count = 1;

@@ -7,10 +7,13 @@
 
 const ons_kernel *ons_cpu_kernels_generic(ons_op op);
 void ons_isa_convert_generic(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
+float ons_isa_probabilities_generic(uint16_t *p, const float *x, float scale, int64_t n, float *max);
 const ons_kernel *ons_cpu_kernels_avx2(ons_op op);
 void ons_isa_convert_avx2(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
+float ons_isa_probabilities_avx2(uint16_t *p, const float *x, float scale, int64_t n, float *max);
 const ons_kernel *ons_cpu_kernels_avx512(ons_op op);
 void ons_isa_convert_avx512(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
+float ons_isa_probabilities_avx512(uint16_t *p, const float *x, float scale, int64_t n, float *max);
 
 /* Levels of the cap: 0 below AVX2, 1 AVX2, 2 AVX-512, 3 with bf16. */
 static int read_cap(void)
@@ -56,8 +59,8 @@ static bool has_avx512(void)
 }
 
 const ons_cpu_variant ons_cpu_variants[] = {
-    {"avx512", has_avx512, ons_cpu_kernels_avx512, ons_isa_convert_avx512},
-    {"avx2", has_avx2, ons_cpu_kernels_avx2, ons_isa_convert_avx2},
-    {"generic", has_generic, ons_cpu_kernels_generic, ons_isa_convert_generic},
+    {"avx512", has_avx512, ons_cpu_kernels_avx512, ons_isa_convert_avx512, ons_isa_probabilities_avx512},
+    {"avx2", has_avx2, ons_cpu_kernels_avx2, ons_isa_convert_avx2, ons_isa_probabilities_avx2},
+    {"generic", has_generic, ons_cpu_kernels_generic, ons_isa_convert_generic, ons_isa_probabilities_generic},
     {0},
 };

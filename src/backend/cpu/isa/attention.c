@@ -137,6 +137,56 @@ static float max_score(const float *x, int64_t n)
     return m;
 }
 
+float ons_isa_probabilities(uint16_t *p, const float *x, float scale, int64_t n, float *max);
+
+/*
+ * 2^t for t <= 0 as precisely as bf16 can hold it: 2^k q(f) with k + f = t, |f| <= 1/2, q the exponential
+ * series to f^4 (4e-5). Below 2^-126 it is 0 or nearly so; NaN stays.
+ */
+INLINE vf exp2_short(vf t)
+{
+    const vf magic = v_set(12582912.f), low = v_max(t, v_set(-126.f)), shifted = low + magic,
+             f = low - (shifted - magic);
+    const vi k = (vi)shifted - 0x4b400000;
+    vf q = f * v_set(9.6181291e-3f) + v_set(5.5504109e-2f);
+
+    q = q * f + v_set(2.4022651e-1f);
+    q = q * f + v_set(6.9314718e-1f);
+    q = q * f + v_set(1.f);
+    return q * (vf)((k + 127) << 23);
+}
+
+/* The halves that are stored, and what they are worth: rounded to nearest, halves away from zero. */
+INLINE vi round_bf16(vf x)
+{
+    return ((vi)x + 0x8000) & (vi)((vi){0} - 0x10000);
+}
+
+float ons_isa_probabilities(uint16_t *p, const float *x, float scale, int64_t n, float *max)
+{
+    const float log2_e = 1.44269504089f, most = max_score(x, n) * scale;
+    const vf factor = v_set(scale * log2_e), shift = v_set(most * log2_e);
+    vf sum = {0};
+    int64_t i = 0;
+
+    *max = most;
+    for (; i + VW <= n; i += VW) {
+        vi bits = round_bf16(exp2_short(v_load(x + i) * factor - shift));
+
+        sum += (vf)bits;
+        *(vh_any *)(p + i) = __builtin_convertvector((bits >> 16) & 0xffff, vh_any);
+    }
+    if (i < n) {
+        vi bits = round_bf16(exp2_short(v_load_part(x + i, n - i) * factor - shift));
+
+        for (int64_t k = 0; k < n - i; k++) {
+            p[i + k] = (uint16_t)(bits[k] >> 16);
+            sum[k] += ((vf)bits)[k];
+        }
+    }
+    return v_sum(sum);
+}
+
 typedef struct attention_job {
     sizes s;
     const ons_args *args;

@@ -5,20 +5,25 @@
  * taken about the mean in a second sweep, because sum of squares minus square of sum loses digits. With at
  * least one sample per thread a thread takes a sample through all phases while it lies in its cache; with
  * fewer, all threads share each phase by chunks of pixels whose number does not depend on the threads. The
- * gradient keeps dz = dy act'(z) in dx between its two sweeps.
+ * gradient keeps dz = dy act'(z) in dx between its two sweeps. Few large samples of 16-bit values are widened a
+ * block of pixels at a time, which stays in the cache (many samples are the row `slices`' business).
  */
 #include <math.h>
 
 #include "backend/cpu/isa/kernels.h"
 
-enum { BLOCK = 128, CHUNKS = 16 };
+enum { BLOCK = 128, WIDENED = 16, CHUNKS = 16, FEW = 16 };
 
 typedef struct norm_job {
     int64_t n, pixels, c, groups, chunks;
     double eps;
     bool silu;
-    const float *x, *gamma, *beta, *stats_in, *dy;
+    const float *x, *gamma, *beta, *stats_in, *dy; /* x: NULL where the values are 16-bit */
     float *y, *stats;
+    ons_dtype narrow; /* type of the 16-bit values, in and out; else F32 */
+    const uint16_t *narrow_x;
+    uint16_t *narrow_y;
+    float *widened; /* [n][chunks][WIDENED][c] */
     float *partial; /* [n][chunks][2][c] */
     float *coef;    /* [n][4][c]: per channel, for the last sweep */
 } norm_job;
@@ -36,6 +41,32 @@ static float *partial_of(const norm_job *j, int64_t n, int64_t chunk, int which)
 static float *coef_of(const norm_job *j, int64_t n, int which)
 {
     return j->coef + (n * 4 + which) * j->c;
+}
+
+/* Pixels that are looked at together. */
+static int64_t block_rows(const norm_job *j, int64_t left)
+{
+    const int64_t most = j->narrow == ONS_F32 ? BLOCK : WIDENED;
+
+    return left < most ? left : most;
+}
+
+static float *widened_of(const norm_job *j, int64_t n, int64_t chunk)
+{
+    return j->widened + (n * j->chunks + chunk) * WIDENED * j->c;
+}
+
+/* `rows` pixels of x as f32. */
+static const float *values_of(const norm_job *j, int64_t n, int64_t chunk, int64_t pixel, int64_t rows)
+{
+    const int64_t at = (n * j->pixels + pixel) * j->c;
+    float *wide;
+
+    if (j->narrow == ONS_F32)
+        return j->x + at;
+    wide = widened_of(j, n, chunk);
+    ons_isa_convert(wide, ONS_F32, j->narrow_x + at, j->narrow, (size_t)(rows * j->c));
+    return wide;
 }
 
 /* Sum over a group's channels and all chunks of one partial, weighted by gamma when given. */
@@ -56,10 +87,15 @@ static double sum_group(const norm_job *j, int64_t n, int64_t g, int which, cons
 /* Phases of the forward pass */
 static void sum_values(const norm_job *j, int64_t n, int64_t chunk)
 {
+    float *sums = partial_of(j, n, chunk, 0);
     int64_t p0, p1;
 
     find_chunk(j, chunk, &p0, &p1);
-    ons_column_sum(j->x + (n * j->pixels + p0) * j->c, p1 - p0, j->c, 0, j->c, partial_of(j, n, chunk, 0));
+    memset(sums, 0, (size_t)j->c * 4);
+    for (int64_t p = p0, rows; p < p1; p += rows) {
+        rows = block_rows(j, p1 - p);
+        ons_column_add(values_of(j, n, chunk, p, rows), rows, j->c, 0, j->c, sums);
+    }
 }
 
 static void find_means(const norm_job *j, int64_t n, int64_t chunk)
@@ -111,13 +147,14 @@ static void sum_squares(const norm_job *j, int64_t n, int64_t chunk)
 
     find_chunk(j, chunk, &p0, &p1);
     memset(sums, 0, (size_t)j->c * 4);
-    for (int64_t p = p0; p < p1; p += BLOCK) {
-        int64_t rows = p1 - p < BLOCK ? p1 - p : BLOCK;
+    for (int64_t p = p0, rows; p < p1; p += rows) {
+        const float *x;
 
+        rows = block_rows(j, p1 - p);
+        x = values_of(j, n, chunk, p, rows);
         for (int64_t c = 0; c < j->c; c += VW) {
             int64_t w = j->c - c < VW ? j->c - c : VW;
-            vf s = sum_squares_block(j->x + (n * j->pixels + p) * j->c + c, v_load_part(mean + c, w), rows,
-                                     j->c, w);
+            vf s = sum_squares_block(x + c, v_load_part(mean + c, w), rows, j->c, w);
 
             v_store_part(sums + c, v_load_part(sums + c, w) + s, w);
         }
@@ -169,8 +206,19 @@ static void normalise(const norm_job *j, int64_t n, int64_t chunk)
     int64_t p0, p1;
 
     find_chunk(j, chunk, &p0, &p1);
-    for (int64_t p = n * j->pixels + p0; p < n * j->pixels + p1; p++)
-        (j->silu ? scale_row_silu : scale_row)(j->y + p * j->c, j->x + p * j->c, scale, shift, j->c);
+    for (int64_t p = p0, rows; p < p1; p += rows) {
+        const int64_t at = (n * j->pixels + p) * j->c;
+        const float *x;
+        float *y;
+
+        rows = block_rows(j, p1 - p);
+        x = values_of(j, n, chunk, p, rows);
+        y = j->narrow == ONS_F32 ? j->y + at : widened_of(j, n, chunk); /* there in place */
+        for (int64_t r = 0; r < rows; r++)
+            (j->silu ? scale_row_silu : scale_row)(y + r * j->c, x + r * j->c, scale, shift, j->c);
+        if (j->narrow != ONS_F32)
+            ons_isa_convert(j->narrow_y + at, j->narrow, y, ONS_F32, (size_t)(rows * j->c));
+    }
 }
 
 /* Phases of the gradient. Coefficients 0, 1: z = scale x + shift. */
@@ -372,18 +420,22 @@ static norm_job start_job(const ons_prep *p, const ons_args *a)
                   .c = x->d[x->n - 1],
                   .groups = p->node->attrs.norm.n_groups,
                   .eps = p->node->attrs.norm.eps,
-                  .silu = p->node->attrs.norm.act == ONS_ACT_SILU};
+                  .silu = p->node->attrs.norm.act == ONS_ACT_SILU,
+                  .narrow = p->node->in[0]->dtype};
 
     j.pixels = ons_shape_count(x) / (j.n * j.c);
     /* Samples large enough to share, and too few of them to keep the threads even. */
-    j.chunks = j.n < 16 && j.pixels * j.c >= 4 * ONS_GRAIN && j.pixels >= CHUNKS ? CHUNKS : 1;
+    j.chunks = j.n < FEW && j.pixels * j.c >= 4 * ONS_GRAIN && j.pixels >= CHUNKS ? CHUNKS : 1;
     if (a) {
-        j.x = a->in[0];
+        j.x = j.narrow == ONS_F32 ? a->in[0] : NULL;
+        j.narrow_x = j.narrow == ONS_F32 ? NULL : a->in[0];
         j.gamma = a->in[1];
         j.beta = a->in[2];
         j.partial = a->scratch;
         j.coef = j.partial + j.n * j.chunks * 2 * j.c;
-        j.y = a->out[0];
+        j.widened = j.coef + j.n * 4 * j.c;
+        j.y = j.narrow == ONS_F32 ? a->out[0] : NULL;
+        j.narrow_y = j.narrow == ONS_F32 ? NULL : a->out[0];
     }
     return j;
 }
@@ -398,6 +450,8 @@ static onestep_status prepare_norm(ons_prep *p)
     norm_job j = start_job(p, NULL);
 
     p->scratch_bytes = (size_t)(j.n * j.c * (2 * j.chunks + 4)) * 4;
+    if (j.narrow != ONS_F32)
+        p->scratch_bytes += (size_t)(j.n * j.chunks * WIDENED * j.c) * 4;
     p->in_place = p->node->op == ONS_OP_GROUP_NORM;
     return ONESTEP_OK;
 }
@@ -419,8 +473,20 @@ static void run_group_norm_grad(const ons_prep *p, const ons_args *args)
     ons_cpu_parallel(useful_threads(p, &g.j), run_grad_task, &g);
 }
 
+static const char *refuse_widening(const ons_node *n)
+{
+    const ons_dtype type = n->in[0]->dtype;
+
+    if (type != ONS_BF16 || n->out[0]->dtype != type)
+        return "the values are not bf16";
+    if (n->in[1]->dtype != ONS_F32 || n->in[2]->dtype != ONS_F32)
+        return "gamma or beta is not f32";
+    return n->in[0]->shape.d[0] >= FEW ? "samples enough to be taken one by one" : NULL;
+}
+
 const ons_kernel ons_group_norm_kernels[] = {
     {"channels", ons_cpu_refuse_not_f32, prepare_norm, run_group_norm, NULL},
+    {"widened", refuse_widening, prepare_norm, run_group_norm, NULL},
     {0},
 };
 

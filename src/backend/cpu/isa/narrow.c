@@ -2,8 +2,6 @@
  * ons_convert. */
 #include "backend/cpu/isa/kernels.h"
 
-void ons_isa_convert(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
-
 /* To nearest even; NaN stays NaN: its upper half with the quiet bit. */
 INLINE void store_bf16(uint16_t *p, vf x)
 {

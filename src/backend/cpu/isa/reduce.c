@@ -35,17 +35,22 @@ static void sum_block(const float *x, int64_t n_rows, int64_t ld, int64_t width,
     }
 }
 
-void ons_column_sum(const float *x, int64_t n_rows, int64_t ld, int64_t c0, int64_t c1, float *sums)
+void ons_column_add(const float *x, int64_t n_rows, int64_t ld, int64_t c0, int64_t c1, float *sums)
 {
-    if (c0 >= c1)
-        return;
-    memset(sums + c0, 0, (size_t)(c1 - c0) * 4);
     for (int64_t r = 0; r < n_rows; r += BLOCK) {
         int64_t rows = n_rows - r < BLOCK ? n_rows - r : BLOCK;
 
         for (int64_t c = c0; c < c1; c += WIDTH)
             sum_block(x + r * ld + c, rows, ld, c1 - c < WIDTH ? c1 - c : WIDTH, sums + c);
     }
+}
+
+void ons_column_sum(const float *x, int64_t n_rows, int64_t ld, int64_t c0, int64_t c1, float *sums)
+{
+    if (c0 >= c1)
+        return;
+    memset(sums + c0, 0, (size_t)(c1 - c0) * 4);
+    ons_column_add(x, n_rows, ld, c0, c1, sums);
 }
 
 /* Groups of an input shape against the target: kept, summed, kept, summed, ... */
