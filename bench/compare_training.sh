@@ -7,12 +7,12 @@
 #
 # Usage: bench/compare_training.sh RECIPE...   with, from the environment:
 #   PYTHON=python3   BUILD=build   ROUNDS=3   STEPS=5   LIMIT=300 (seconds per run)
-#   VARIANTS="eager channels_last bf16 compile compile_channels_last"   CORES= (for taskset, as in 0-3)
+#   VARIANTS="eager channels_last bf16 compile compile_channels_last compile_bf16"   CORES= (for taskset, as in 0-3)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 python=${PYTHON:-python3} build=${BUILD:-$here/../build} rounds=${ROUNDS:-3} steps=${STEPS:-5} limit=${LIMIT:-300}
-variants=${VARIANTS:-eager channels_last bf16 compile compile_channels_last}
+variants=${VARIANTS:-eager channels_last bf16 compile compile_channels_last compile_bf16}
 pin=${CORES:+taskset -c $CORES}
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT INT TERM

@@ -12,7 +12,7 @@ import time
 import warnings
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-VARIANTS = ["eager", "channels_last", "bf16", "compile", "compile_channels_last"]
+VARIANTS = ["eager", "channels_last", "bf16", "compile", "compile_channels_last", "compile_bf16"]
 parser.add_argument("recipe")
 parser.add_argument("--variant", choices=VARIANTS, default="eager")
 parser.add_argument("--steps", type=int, default=5)
@@ -39,7 +39,7 @@ train = recipe["train"]
 batch = train["batch_size"]
 vae = recipe["vae"]["config"]
 side = recipe["resolution"] // 2 ** (len(vae["block_out_channels"]) - 1)
-layout = torch.channels_last if args.variant in ("channels_last", "bf16", "compile_channels_last") else torch.contiguous_format
+layout = torch.channels_last if args.variant in ("channels_last", "bf16", "compile_channels_last", "compile_bf16") else torch.contiguous_format
 
 unet = UNet2DConditionModel.from_config({**recipe["unet"]["config"], "sample_size": side}).to(memory_format=layout).train()
 text_config = CLIPTextConfig(**{"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1, **recipe["text_encoder"]["config"]})
@@ -78,7 +78,7 @@ def step():
     x0 = mean + deviation * torch.randn(batch, channels, side, side).to(memory_format=layout)
     xt = signal[t, None, None, None] * x0 + noise_level[t, None, None, None] * eps
     ids = torch.randint(0, text_config.vocab_size, (batch, text_config.max_position_embeddings))
-    with torch.autocast("cpu", torch.bfloat16, enabled=args.variant == "bf16"):
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.variant.endswith("bf16")):
         loss = run(xt, eps, t, weights[t], ids)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, train["clip"], foreach=True)
