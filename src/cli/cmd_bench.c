@@ -51,6 +51,7 @@ static const cli_option options[] = {
 typedef struct bench_job {
     const bench_args *args;
     ons_dtype precision;
+    int n_threads;
     ons_model *model;
     double open_s;
     ons_bench_roofline roofline;
@@ -161,8 +162,7 @@ static void print_text(const bench_job *j)
     printf("%s: %dx%d, %d %s of %s, guidance %g, %d network evaluation%s, %s, %d threads\n",
            j->args->model.model, b->width, b->height, b->run.steps, b->run.steps == 1 ? "step" : "steps",
            b->run.sampler, b->run.guidance, b->n_evaluations, b->n_evaluations == 1 ? "" : "s",
-           ons_dtype_name(j->precision),
-           j->args->common.n_threads ? j->args->common.n_threads : ons_physical_cores());
+           ons_dtype_name(j->precision), j->n_threads);
     print_peak(j);
     print_stages(j);
     printf("opening %.2f s, first picture %.2f s after it (%.2f s more than a median one); buffers %.1f MB, "
@@ -212,8 +212,7 @@ static json_t *stages_to_json(const bench_job *j)
 static onestep_status print_json(const bench_job *j)
 {
     const ons_bench_model *b = &j->result;
-    json_t *o = json_pack("{s:s, s:i}", "type", ons_dtype_name(j->precision), "threads",
-                          j->args->common.n_threads ? j->args->common.n_threads : ons_physical_cores());
+    json_t *o = json_pack("{s:s, s:i}", "type", ons_dtype_name(j->precision), "threads", j->n_threads);
 
     if (peak_gflops(j) > 0)
         json_object_set_new(o, "roofline_gflops", json_real(peak_gflops(j)));
@@ -239,15 +238,14 @@ static onestep_status print_json(const bench_job *j)
 static onestep_status bench(bench_job *j, const cli_call *call)
 {
     const bench_args *a = j->args;
-    const int n_threads = a->common.n_threads ? a->common.n_threads : ons_physical_cores();
     onestep_status st = ONESTEP_OK;
 
     if (a->roofline) /* before and after, and the higher: a busy moment must not lower it */
-        ons_bench_roofline_measure(&j->roofline, 1, n_threads, j->precision == ONS_BF16);
+        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision == ONS_BF16);
     if (a->model.model)
         ONS_TRY(measure_model(j, call));
     if (a->roofline && a->model.model)
-        ons_bench_roofline_measure(&j->roofline, 1, n_threads, j->precision == ONS_BF16);
+        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision == ONS_BF16);
     if (a->json)
         ONS_TRY(print_json(j));
     else
@@ -265,6 +263,7 @@ static int run(const cli_call *call)
 
     cli_apply_common(&a->common);
     j.precision = cli_precision(&a->common);
+    j.n_threads = a->common.n_threads ? a->common.n_threads : ons_physical_cores();
     if (!a->model.model && !a->roofline)
         return cli_usage(call->command, "nothing to measure: -m MODEL, --roofline, or both");
     if (!a->model.model && a->profile)

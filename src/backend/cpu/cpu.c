@@ -46,17 +46,16 @@ static int append(ons_kernel *list, int n, const ons_kernel *rows)
 static void compose_list(ons_kernel *list, ons_op op)
 {
     const ons_kernel convert[] = {ons_cpu_convert_kernel, {0}};
-    const ons_cpu_variant *best = ons_cpu_variant_best();
     const ons_kernel *rows[ONS_ONEDNN_F32 + 1] = {NULL};
     bool native = ons_cpu_has_bf16();
     int n;
 
-    for (int i = 0; best[1].name && i <= ONS_ONEDNN_F32; i++)
+    for (int i = 0; best_variant[1].name && i <= ONS_ONEDNN_F32; i++)
         rows[i] = ons_cpu_onednn_kernels(op, (ons_onednn_rows)i);
     n = append(list, 0, ons_cpu_move_kernels(op));
     n = append(list, n, native ? rows[ONS_ONEDNN_BF16] : NULL);
     n = append(list, n, rows[ONS_ONEDNN_BETTER]);
-    n = append(list, n, best->kernels(op));
+    n = append(list, n, best_variant->kernels(op));
     n = append(list, n, rows[ONS_ONEDNN_F32]);
     n = append(list, n, ons_cpu_slices_kernels(op));
     if (n && list[n - 1].refuse)

@@ -1,6 +1,6 @@
 /*
  * Attention of bf16 operands through oneDNN's products, a block of queries of one head at a time: scores in
- * f32, softmax over their rows in place, probabilities in bf16, then the product with the values. Keys and
+ * f32, probabilities in bf16 that are not yet divided by their sums, then the product with the values. Keys and
  * values are packed once per head and thread. Every thread has primitives' memories of its own; the products
  * inside run on that thread alone. Memory is a block of scores per thread, whatever the number of queries.
  */
