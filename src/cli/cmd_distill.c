@@ -7,13 +7,15 @@
 typedef struct distill_args {
     cli_common common;
     cli_long_run run;
-    const char *model, *method, *pairs, *perceptual;
+    const char *model, *init, *method, *pairs, *perceptual;
     int timestep;
 } distill_args;
 
 static const cli_option distill_options[] = {
     {'m', "model", CLI_TEXT, offsetof(distill_args, model), .unit = "TEACHER", .help = "pipeline folder",
      .required = true},
+    {0, "init", CLI_TEXT, offsetof(distill_args, init), .unit = "STUDENT",
+     .help = "go on from an earlier student of this teacher: the generator's first weights"},
     {0, "method", CLI_TEXT, offsetof(distill_args, method),
      .help = "distillation method: dmd; default from the recipe"},
     {0, "pairs", CLI_TEXT, offsetof(distill_args, pairs), .unit = "DIR",
@@ -37,6 +39,7 @@ static int run(const cli_call *call)
 {
     const distill_args *a = call->values;
     ons_distill_options o = {.teacher = a->model,
+                             .init = a->init,
                              .data = a->run.data,
                              .pairs = a->pairs,
                              .perceptual = a->perceptual,

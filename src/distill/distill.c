@@ -24,7 +24,7 @@ typedef struct job {
     const ons_recipe *r;
     const ons_distill_options *o;
     const ons_method *method;
-    ons_model *teacher;
+    ons_model *teacher, *init; /* init: an earlier student; NULL: none */
     ons_dataset *d;
     ons_pairs pairs;
     ons_features *perceptual;
@@ -114,6 +114,8 @@ static onestep_status open_inputs(job *j)
     onestep_status st;
 
     ONS_TRY(ons_model_open(j->o->teacher, &j->teacher));
+    if (j->o->init)
+        ONS_TRY(ons_model_open(j->o->init, &j->init));
     ONS_TRY(ons_dataset_open(j->o->data, &(ons_dataset_options){.size = pictures ? r->resolution : 0}, &j->d));
     if (r->distill.weight_reg > 0) {
         if (!j->o->pairs) {
@@ -150,6 +152,46 @@ static onestep_status check_teacher(const job *j)
     return ONESTEP_OK;
 }
 
+/* An earlier student must be a generator of this recipe's timestep and of the teacher's architecture. */
+static onestep_status check_init(const job *j)
+{
+    const ons_params *start, *teacher = j->teacher->unet;
+    int timestep = j->r->distill.timestep;
+
+    if (!j->init)
+        return ONESTEP_OK;
+    if (j->init->card.timestep < 0)
+        return ons_fail(ONESTEP_BAD_ARGUMENT,
+                        "%s is no one-step student: --init goes on from one; without it, "
+                        "distilling begins with the teacher's weights",
+                        j->o->init);
+    if (j->init->card.timestep != timestep)
+        return ons_fail(ONESTEP_BAD_ARGUMENT,
+                        "%s is conditioned on timestep %d, the recipe says %d: give --timestep %d", j->o->init,
+                        j->init->card.timestep, timestep, j->init->card.timestep);
+    start = j->init->unet;
+    for (int i = 0; i < ons_params_count(teacher); i++) {
+        const ons_param *p = ons_params_at(teacher, i);
+        int at = ons_params_find(start, p->name);
+
+        if (at != i || !ons_shape_equal(&ons_params_at(start, at)->shape, &p->shape))
+            return ons_fail(ONESTEP_BAD_ARGUMENT,
+                            "%s: %s is not as in the teacher %s: it is the student of another architecture",
+                            j->o->init, p->name, j->o->teacher);
+    }
+    return ONESTEP_OK;
+}
+
+/* Time and energy of an earlier student count; pairs that served both are then counted twice. */
+static void add_cost_of_init(const job *j, ons_card *c)
+{
+    const ons_card *start = &j->init->card;
+
+    c->train_seconds += start->train_seconds;
+    c->train_joules =
+        c->train_joules < 0 || start->train_joules < 0 ? -1 : c->train_joules + start->train_joules;
+}
+
 static void describe_student(job *j)
 {
     ons_card *c = &j->student.card;
@@ -160,11 +202,13 @@ static void describe_student(job *j)
     snprintf(c->method, sizeof c->method, "%s", j->method->name);
     c->train_seconds = ons_run_seconds(&j->run) + j->pairs.seconds;
     c->train_joules = joules < 0 || j->pairs.joules < 0 ? -1 : joules + j->pairs.joules;
+    if (j->init)
+        add_cost_of_init(j, c);
     memcpy(c->energy_source, t->energy_source, sizeof c->energy_source);
     if (j->o->energy)
         snprintf(c->energy_source, sizeof c->energy_source, "%s", ons_energy_source(j->o->energy));
-    c->made = json_pack("{s:s, s:s, s:o*}", "command", "distill", "teacher", j->o->teacher, "recipe",
-                        ons_recipe_to_json(j->r));
+    c->made = json_pack("{s:s, s:s, s:s*, s:o*}", "command", "distill", "teacher", j->o->teacher, "init",
+                        j->o->init, "recipe", ons_recipe_to_json(j->r));
 }
 
 static onestep_status save_student(job *j, const char *folder)
@@ -272,8 +316,10 @@ static onestep_status prepare(job *j, int64_t *step)
 
     ONS_TRY(open_inputs(j));
     ONS_TRY(check_teacher(j));
+    ONS_TRY(check_init(j));
     j->ctx = (ons_distill){.r = j->r,
                            .teacher = j->teacher,
+                           .init = j->init ? j->init->unet : j->teacher->unet,
                            .d = j->d,
                            .pairs = j->pairs.n ? &j->pairs : NULL,
                            .perceptual = j->perceptual,
@@ -314,6 +360,7 @@ static void finish(job *j)
     ons_features_close(&j->perceptual);
     ons_pairs_close(&j->pairs);
     ons_dataset_close(&j->d);
+    ons_model_close(&j->init);
     ons_model_close(&j->teacher);
     ons_free(j->folder);
     ons_free(j->checkpoint);

@@ -7,6 +7,7 @@
 
 typedef struct ons_distill_options {
     const char *teacher; /* pipeline folder */
+    const char *init;    /* student to go on from: the generator's first weights; NULL: the teacher's */
     const char
         *data; /* data set, for captions (pictures are used for the perceptual network if there are any) */
     const char *pairs;      /* pair folder; NULL when the regression weight is 0 */

@@ -312,8 +312,8 @@ static onestep_status create_networks(dmd *s)
     s->real = ctx->teacher->unet;
     s->clip = ctx->teacher->clip;
     s->vae = ctx->teacher->vae;
-    ONS_TRY(ons_params_clone(s->real, true, &s->g));
-    ONS_TRY(ons_params_clone(s->real, true, &s->ema));
+    ONS_TRY(ons_params_clone(ctx->init, true, &s->g));
+    ONS_TRY(ons_params_clone(ctx->init, true, &s->ema));
     ONS_TRY(ons_params_clone(s->real, true, &s->fake));
     ONS_TRY(ons_adamw_create(s->g, &s->opt_g));
     ONS_TRY(ons_adamw_create(s->fake, &s->opt_fake));

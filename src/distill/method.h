@@ -18,6 +18,7 @@ enum { ONS_METHOD_MAX_SETS = 16 };
 typedef struct ons_distill {
     const ons_recipe *r;
     const ons_model *teacher;
+    ons_params *init; /* UNet that the generator begins as: the teacher's, or an earlier student's */
     const ons_dataset *d;
     const ons_pairs *pairs;   /* NULL when the regression weight is 0 */
     ons_features *perceptual; /* NULL: distance in latent space */

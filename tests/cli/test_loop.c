@@ -131,6 +131,26 @@ static void pairs_extend_to_the_same_latents(void **state)
     free_run(&r);
 }
 
+/* No steps: what goes in as --init comes out again, rounded to 16 bits once more (no change), with its cost. */
+static void a_student_is_gone_on_from(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    run_program(
+        &r, DISTILL, "-o", in_folder(folder, "further"), "--init", in_folder(folder, "student"), "--set",
+        "distill.iterations=0,distill.batch_size=2,distill.pair_batch_size=2,perceptual.iterations=4", NULL);
+    expect(&r, 0, "");
+    assert_same_file(in_folder(folder, "further/unet/diffusion_pytorch_model.safetensors"),
+                     in_folder(folder, "student/unet/diffusion_pytorch_model.safetensors"));
+    run_program(&r, DISTILL, "-o", in_folder(folder, "x"), "--init", in_folder(folder, "teacher"), NULL);
+    expect(&r, 2, "no one-step student");
+    run_program(&r, DISTILL, "-o", in_folder(folder, "x"), "--init", in_folder(folder, "student"), "--timestep",
+                "500", NULL);
+    expect(&r, 2, "399");
+    free_run(&r);
+}
+
 static void mistakes_end_in_one_message(void **state)
 {
     program_run r = {0};
@@ -157,6 +177,7 @@ int main(void)
         cmocka_unit_test(the_loop_runs),
         cmocka_unit_test(a_killed_training_continues_to_the_same_bytes),
         cmocka_unit_test(a_killed_distillation_continues_to_the_same_bytes),
+        cmocka_unit_test(a_student_is_gone_on_from),
         cmocka_unit_test(pairs_extend_to_the_same_latents),
         cmocka_unit_test(mistakes_end_in_one_message),
     };
