@@ -5,6 +5,9 @@
  * backward from the outputs visits only nodes at which a gradient has arrived. Rules get a `need` flag per
  * input, so that frozen weights cost nothing. The appended nodes are ordinary nodes: they can be differentiated
  * again where their rows have rules.
+ *
+ * With ons_graph_recompute, the rules of a segment's nodes see copies of them, appended when the backward sweep
+ * enters the segment: the originals' results then live only as long as the forward sweep needs them.
  */
 #include <string.h>
 
@@ -12,10 +15,13 @@
 
 typedef struct sweep {
     ons_graph *g;
+    int n_nodes;      /* those that were there before */
     bool *active;     /* [n_values] depends on some wrt */
     ons_value **grad; /* [n_values] sum of what has arrived */
     bool *need;       /* [most inputs of a node] */
     ons_value **dx;   /* the same */
+    ons_node **again; /* [n_nodes] the copy that is computed for the gradients, where there is one */
+    int segment;      /* the latest one copied */
 } sweep;
 
 /* Operators through which nothing flows; the derivative of sign is zero almost everywhere. */
@@ -67,6 +73,48 @@ static void seed_outputs(sweep *s, ons_value *const *outputs, ons_value *const *
             accumulate(s, outputs[i], seeds && seeds[i] ? seeds[i] : make_filled(s->g, outputs[i], 1));
 }
 
+/* The value as its segment's copy computes it; from outside the segment: the value itself. */
+static ons_value *again_value(const sweep *s, const ons_node *user, ons_value *v)
+{
+    const ons_node *copy = v->node->segment == user->segment ? s->again[v->node->id] : NULL;
+
+    return copy ? copy->out[v->index] : v;
+}
+
+static void copy_node(sweep *s, const ons_node *n)
+{
+    ons_shape shapes[ONS_MAX_OUTPUTS];
+    ons_dtype dtypes[ONS_MAX_OUTPUTS];
+    ons_node *copy;
+
+    for (int i = 0; i < n->n_out; i++) {
+        shapes[i] = n->out[i]->shape;
+        dtypes[i] = n->out[i]->dtype;
+    }
+    copy = ons_node_append(s->g, n->op, n->in, n->n_in, &n->attrs, shapes, dtypes);
+    if (!copy)
+        return;
+    for (int i = 0; i < n->n_in; i++)
+        copy->in[i] = again_value(s, n, n->in[i]);
+    copy->layer = n->layer;
+    copy->again = true;
+    s->again[n->id] = copy;
+}
+
+/* What depends on no wrt keeps its one evaluation: it is small (embeddings of time and text) or not there. */
+static const ons_node *recomputed(sweep *s, const ons_node *n)
+{
+    ons_graph *g = s->g;
+
+    if (!g->recompute || !n->segment)
+        return n;
+    for (int i = 0, end = s->n_nodes; i < end && n->segment != s->segment && !ons_graph_failed(g); i++)
+        if (g->nodes[i]->segment == n->segment && g->nodes[i]->n_in && s->active[g->nodes[i]->out[0]->id])
+            copy_node(s, g->nodes[i]);
+    s->segment = n->segment;
+    return s->again[n->id] ? s->again[n->id] : n;
+}
+
 /* Passes the gradients at a node's outputs on to its inputs. */
 static void visit_node(sweep *s, const ons_node *n)
 {
@@ -90,14 +138,14 @@ static void visit_node(sweep *s, const ons_node *n)
                         ons_op_name(n->op));
         return;
     }
-    ons_op_rows[n->op].grad(s->g, n, dy, s->need, s->dx);
+    ons_op_rows[n->op].grad(s->g, recomputed(s, n), dy, s->need, s->dx);
     for (int i = 0; i < n->n_in; i++)
         if (s->need[i] && s->dx[i])
             accumulate(s, n->in[i], s->dx[i]);
 }
 
 /* Gradient nodes carry the layer of the node that they differentiate. */
-static void sweep_back(sweep *s, int n_nodes)
+static void sweep_back(sweep *s)
 {
     ons_graph *g = s->g;
     bool full = g->n_scopes == ONS_MAX_SCOPES;
@@ -106,7 +154,7 @@ static void sweep_back(sweep *s, int n_nodes)
     int n_scopes = g->n_scopes;
 
     g->n_scopes = slot + 1;
-    for (int i = n_nodes - 1; i >= 0 && !ons_graph_failed(g); i--) {
+    for (int i = s->n_nodes - 1; i >= 0 && !ons_graph_failed(g); i--) {
         g->scopes[slot] = g->nodes[i]->layer;
         visit_node(s, g->nodes[i]);
     }
@@ -134,11 +182,13 @@ static bool init_sweep(sweep *s, ons_graph *g)
         if (g->nodes[i]->n_in > most)
             most = g->nodes[i]->n_in;
     s->g = g;
+    s->n_nodes = g->n_nodes;
+    s->again = ons_calloc((size_t)g->n_nodes + 1, sizeof(ons_node *));
     s->active = ons_calloc((size_t)g->n_values + 1, sizeof *s->active);
     s->grad = ons_calloc((size_t)g->n_values + 1, sizeof *s->grad);
     s->need = ons_calloc((size_t)most, sizeof *s->need);
     s->dx = ons_calloc((size_t)most, sizeof *s->dx);
-    if (s->active && s->grad && s->need && s->dx)
+    if (s->active && s->grad && s->need && s->dx && s->again)
         return true;
     ons_graph_no_memory(g);
     return false;
@@ -150,13 +200,13 @@ static void fini_sweep(sweep *s)
     ons_free(s->grad);
     ons_free(s->need);
     ons_free(s->dx);
+    ons_free(s->again);
 }
 
 void ons_grad(ons_graph *g, ons_value *const *outputs, ons_value *const *seeds, int n_outputs,
               ons_value *const *wrt, int n_wrt, ons_value **grads)
 {
     sweep s = {0};
-    int n_nodes = g->n_nodes;
 
     for (int i = 0; i < n_wrt; i++)
         grads[i] = &g->dummy;
@@ -165,7 +215,7 @@ void ons_grad(ons_graph *g, ons_value *const *outputs, ons_value *const *seeds, 
     if (init_sweep(&s, g)) {
         mark_active(&s, wrt, n_wrt);
         seed_outputs(&s, outputs, seeds, n_outputs);
-        sweep_back(&s, n_nodes);
+        sweep_back(&s);
     }
     for (int i = 0; i < n_wrt && !ons_graph_failed(g); i++)
         grads[i] = s.grad[wrt[i]->id] ? s.grad[wrt[i]->id] : make_filled(g, wrt[i], 0);

@@ -67,6 +67,8 @@ onestep_status ons_graph_finish(ons_graph *g)
     if (g->n_scopes)
         return ons_fail(ONESTEP_INTERNAL, "graph finished inside scope '%s': a pop is missing",
                         ons_graph_layer(g));
+    if (g->segment_depth)
+        return ons_fail(ONESTEP_INTERNAL, "graph finished inside a segment: an end is missing");
     return ONESTEP_OK;
 }
 
@@ -229,6 +231,25 @@ static ons_value *append_value(ons_graph *g, ons_node *n, int index, const ons_s
     return v;
 }
 
+void ons_graph_begin_segment(ons_graph *g)
+{
+    if (!g->segment_depth++)
+        g->n_segments++;
+}
+
+void ons_graph_end_segment(ons_graph *g)
+{
+    if (g->segment_depth)
+        g->segment_depth--;
+    else
+        ons_graph_error(g, "segment ended that was never begun");
+}
+
+void ons_graph_recompute(ons_graph *g, bool on)
+{
+    g->recompute = on;
+}
+
 ons_node *ons_node_append(ons_graph *g, ons_op op, ons_value *const *in, int n_in, const ons_attrs *attrs,
                           const ons_shape *shapes, const ons_dtype *dtypes)
 {
@@ -246,6 +267,7 @@ ons_node *ons_node_append(ons_graph *g, ons_op op, ons_value *const *in, int n_i
     n->in = inputs;
     n->attrs = *attrs;
     n->layer = ons_graph_layer(g);
+    n->segment = g->segment_depth ? g->n_segments : 0;
     for (int i = 0; i < n->n_out; i++)
         if (!(n->out[i] = append_value(g, n, i, &shapes[i], dtypes[i])))
             goto fail;

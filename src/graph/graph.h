@@ -59,6 +59,8 @@ struct ons_node {
     ons_value **in;    /* [n_in] */
     ons_value *out[ONS_MAX_OUTPUTS]; /* an output nobody uses stays allocated here; kernels may be given NULL for it */
     ons_attrs attrs;
+    int segment;       /* stretch of the graph that may be computed again for gradients, from 1; 0: none */
+    bool again;        /* a copy of an earlier node, made by ons_grad to be computed again */
     const char *layer; /* scope path when built ("down_blocks.0.resnets.1.conv1"), for messages */
     const char *name;  /* leaves: input or parameter name, else NULL */
 };
@@ -78,6 +80,14 @@ ons_value *ons_graph_error(ons_graph *g, const char *format, ...) __attribute__(
 /* Layer path for messages and dumps: push "resnets.0", build, pop. */
 void ons_graph_push(ons_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ons_graph_pop(ons_graph *g);
+
+/*
+ * Segments: between begin and end (nested pairs count as the outermost) lies what ons_grad may compute a second time instead of keeping it:
+ * of a segment only what others use stays in memory (activation checkpointing; Chen et al. 2016). Off until ons_graph_recompute.
+ */
+void ons_graph_begin_segment(ons_graph *g);
+void ons_graph_end_segment(ons_graph *g);
+void ons_graph_recompute(ons_graph *g, bool on); /* for the ons_grad calls that follow */
 
 int ons_graph_n_nodes(const ons_graph *g);
 ons_node *ons_graph_node(const ons_graph *g, int i); /* in topological order */

@@ -16,6 +16,8 @@ struct ons_graph {
     int nodes_room, values_room, outputs_room;
     const char *scopes[ONS_MAX_SCOPES]; /* full paths */
     int n_scopes;
+    int n_segments, segment_depth; /* the latest one; begun and not ended */
+    bool recompute;
     onestep_status status; /* of the first error */
     char message[ONS_MESSAGE_SIZE];
     ons_node dummy_node; /* what builders return on a failed graph */

@@ -124,8 +124,10 @@ static ons_value *up_block(const ons_nn *nn, builder *b, int i, ons_value *x)
     for (int j = 0; j < c->layers_per_block[level] + 1; j++) {
         ons_value *skip = b->skips[--b->n_skips];
 
+        ons_graph_begin_segment(nn->g); /* x with its skip can be put together again as well */
         x = ons_concat(nn->g, 3, (ons_value *[]){x, skip}, 2);
         x = resnet(&u, b, j, x, width);
+        ons_graph_end_segment(nn->g);
         if (c->up_attention[i])
             x = transformer(&u, b, level, j, x);
     }

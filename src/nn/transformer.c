@@ -50,8 +50,10 @@ ons_value *ons_nn_transformer(const ons_nn *nn, const char *name, ons_value *x, 
 {
     ons_nn t = ons_nn_enter(nn, "%s", name);
     ons_shape image = x->shape, tokens = ONS_SHAPE3(image.d[0], image.d[1] * image.d[2], image.d[3]);
-    ons_value *h = ons_nn_group_norm(&t, x, "norm", o->n_groups, 1e-6, ONS_ACT_NONE);
+    ons_value *h;
 
+    ons_graph_begin_segment(t.g);
+    h = ons_nn_group_norm(&t, x, "norm", o->n_groups, 1e-6, ONS_ACT_NONE);
     if (o->linear_projection)
         h = ons_nn_linear(&t, ons_reshape(t.g, h, &tokens), "proj_in", image.d[3], true, NULL);
     else
@@ -63,6 +65,7 @@ ons_value *ons_nn_transformer(const ons_nn *nn, const char *name, ons_value *x, 
                         &image);
     else
         h = ons_nn_conv(&t, ons_reshape(t.g, h, &image), "proj_out", image.d[3], 1, 1, 0, true, x);
+    ons_graph_end_segment(t.g);
     ons_nn_leave(&t);
     return h;
 }

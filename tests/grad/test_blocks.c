@@ -43,9 +43,13 @@ static ons_value *build_residual_block(grad_case *t)
     ons_value *projected = ons_matmul(t->g, ons_unary(t->g, ONS_OP_SILU, time), matrix(t, 6, 5), false, true, 1,
                                       vector(t, 6), NULL);
 
+    ons_graph_begin_segment(t->g);
     h = conv(t, norm_silu(t, x), 6, 3, NULL);
     h = ons_add(t->g, h, ons_reshape(t->g, projected, &ONS_SHAPE4(2, 1, 1, 6)));
+    ons_graph_end_segment(t->g);
+    ons_graph_begin_segment(t->g);
     h = conv(t, norm_silu(t, h), 6, 3, NULL);
+    ons_graph_end_segment(t->g);
     h = ons_add(t->g, conv(t, x, 6, 1, NULL), h);
     return ons_upsample2x(t->g, ons_avg_pool2x(t->g, h));
 }
@@ -62,12 +66,14 @@ static ons_value *build_transformer_block(grad_case *t)
     ons_value *text = grad_variable_add(t, ONS_SHAPE3(2, 3, 4), GRAD_ANY);
     ons_value *gamma = vector(t, 6), *h = ons_layer_norm(t->g, x, gamma, vector(t, 6), 1e-3), *q, *k;
 
+    ons_graph_begin_segment(t->g);
     q = linear(t, h, 6, NULL);
     k = linear(t, h, 6, NULL);
     x = linear(t, ons_attention(t->g, q, k, linear(t, h, 6, NULL), 2, 0.6, true), 6, x);
     q = linear(t, x, 6, NULL);
     k = linear(t, text, 6, NULL);
     x = ons_add(t->g, x, ons_attention(t->g, q, k, linear(t, text, 6, NULL), 3, 0.7, false));
+    ons_graph_end_segment(t->g);
     return linear(t, ons_geglu(t->g, linear(t, x, 8, NULL)), 6, x);
 }
 
@@ -75,19 +81,24 @@ static ons_value *build_transformer_block(grad_case *t)
 static ons_value *build_shared_value(grad_case *t)
 {
     ons_value *x = matrix(t, 3, 4), *s = ons_unary(t->g, ONS_OP_SILU, x);
-    ons_value *parts[2] = {ons_mul(t->g, s, s), ons_sub(t->g, s, x)};
+    ons_value *parts[2];
 
+    ons_graph_begin_segment(t->g);
+    parts[0] = ons_mul(t->g, s, s);
+    parts[1] = ons_sub(t->g, s, x);
+    ons_graph_end_segment(t->g);
     return ons_matmul(t->g, ons_concat(t->g, 1, parts, 2), ons_concat(t->g, 1, parts, 2), true, false, 1, NULL,
                       NULL);
 }
 
 static void check_block(ons_value *(*build)(grad_case *), const char *name)
 {
-    for (int off = 0; off < 2; off++) {
+    for (int variant = 0; variant < 4; variant++) {
         grad_case t;
 
-        grad_case_init(&t, 11 + (uint64_t)off);
-        grad_check(&t, build(&t), off ? ~0u : 0, name);
+        grad_case_init(&t, 11 + (uint64_t)variant);
+        ons_graph_recompute(t.g, variant & 2);
+        grad_check(&t, build(&t), variant & 1 ? ~0u : 0, name);
     }
 }
 
@@ -137,12 +148,62 @@ static void stop_gradient_holds_its_operand_fixed(void **state)
     ons_plan_destroy(&p);
 }
 
+enum { CHAIN_SIZE = 8 * 16 * 16 * 4 };
+
+/* Four segments of two convolutions; the gradient of the first weights, and the memory that it took. */
+static size_t run_chain(bool recompute, float *dw)
+{
+    ons_plan_options options = {.backend = &ons_backend_ref, .n_threads = 1};
+    const ons_shape weights = ONS_SHAPE4(4, 3, 3, 4);
+    ons_graph *g;
+    ons_plan *p;
+    ons_value *h, *w, *loss, *d;
+    size_t peak;
+
+    assert_int_equal(ons_graph_create(&g), ONESTEP_OK);
+    ons_graph_recompute(g, recompute);
+    h = ons_input(g, "x", ONS_F32, &ONS_SHAPE4(8, 16, 16, 4));
+    w = ons_input(g, "w", ONS_F32, &weights);
+    for (int i = 0; i < 4; i++) {
+        ons_graph_begin_segment(g);
+        for (int k = 0; k < 2; k++)
+            h = ons_unary(g, ONS_OP_SILU, ons_conv2d(g, h, w, NULL, NULL, same3));
+        ons_graph_end_segment(g);
+    }
+    loss = ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, h));
+    ons_grad(g, &loss, NULL, 1, &w, 1, &d);
+    ons_graph_output(g, d, "dw");
+    assert_int_equal(ons_plan_create(&g, &options, &p), ONESTEP_OK);
+    peak = ons_plan_peak_bytes(p);
+    assert_int_equal(ons_plan_allocate(p), ONESTEP_OK);
+    for (int i = 0; i < CHAIN_SIZE; i++)
+        ((float *)ons_plan_input(p, "x"))[i] = (float)(i % 13 - 6) / 6;
+    for (int i = 0; i < ons_shape_count(&weights); i++)
+        ((float *)ons_plan_input(p, "w"))[i] = (float)(i % 7 - 3) / 9;
+    assert_int_equal(ons_plan_run(p), ONESTEP_OK);
+    memcpy(dw, ons_plan_result(p, "dw"), (size_t)ons_shape_count(&weights) * sizeof *dw);
+    ons_plan_destroy(&p);
+    return peak;
+}
+
+static void recomputing_takes_less_memory_and_gives_the_same_bits(void **state)
+{
+    float kept[144], again[144];
+    size_t peak = run_chain(false, kept), less = run_chain(true, again);
+
+    (void)state;
+    assert_memory_equal(kept, again, sizeof kept);
+    assert_true(kept[0] != 0);
+    assert_true(less * 10 < peak * 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(residual_block),
         cmocka_unit_test(transformer_block),
         cmocka_unit_test(shared_value),
+        cmocka_unit_test(recomputing_takes_less_memory_and_gives_the_same_bits),
         cmocka_unit_test(stop_gradient_holds_its_operand_fixed),
     };
 

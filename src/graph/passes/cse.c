@@ -44,6 +44,8 @@ static bool same_attrs(const ons_node *a, const ons_node *b)
 
 static bool same_node(const ons_node *a, const ons_node *b)
 {
+    if (a->again != b->again) /* computing it twice is the point */
+        return false;
     if (a->op != b->op || a->n_in != b->n_in || !same_attrs(a, b))
         return false;
     for (int i = 0; i < a->n_in; i++)
