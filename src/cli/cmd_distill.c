@@ -9,6 +9,7 @@ typedef struct distill_args {
     cli_long_run run;
     const char *model, *init, *method, *pairs, *perceptual;
     int timestep;
+    size_t max_memory;
 } distill_args;
 
 static const cli_option distill_options[] = {
@@ -23,6 +24,8 @@ static const cli_option distill_options[] = {
     {0, "perceptual", CLI_TEXT, offsetof(distill_args, perceptual), .unit = "DIR",
      .help =
          "perceptual network to use, or where to keep the one trained now; default OUTPUT/training/perceptual"},
+    {0, "max-memory", CLI_SIZE, offsetof(distill_args, max_memory),
+     .help = "what weights and buffers may take (8G); default what can be had without swapping"},
     {0, "timestep", CLI_INT, offsetof(distill_args, timestep), .min = 0, .max = 999,
      .help = "conditioning timestep of the student; default from the recipe"},
     {0},
@@ -45,6 +48,7 @@ static int run(const cli_call *call)
                              .perceptual = a->perceptual,
                              .output = a->run.output,
                              .resume = a->run.resume,
+                             .max_memory = a->max_memory,
                              .n_threads = a->common.n_threads,
                              .precision = cli_precision(&a->common)};
     ons_energy *energy = NULL;

@@ -35,10 +35,10 @@ typedef struct job {
     ons_health health;
     double best; /* lowest Fréchet distance so far; < 0: none */
     ons_run run;
-    char *folder, *checkpoint;
+    char *folder, *checkpoint, *init_adapter;
 } job;
 
-enum { HEALTH_PICTURES = 512 };
+static const char adapter_name[] = "pytorch_lora_weights.safetensors"; /* where diffusers looks for one */
 
 static bool report_perceptual(void *user, int64_t step, int64_t total, double loss)
 {
@@ -152,8 +152,20 @@ static onestep_status check_teacher(const job *j)
     return ONESTEP_OK;
 }
 
+static onestep_status find_init_adapter(job *j)
+{
+    j->init_adapter = ons_path_join(j->o->init, adapter_name);
+    if (!j->init_adapter)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    if (!ons_path_exists(j->init_adapter))
+        return ons_fail(ONESTEP_NOT_FOUND,
+                        "%s is missing: with distill.lora_rank, --init wants a student that was made with it",
+                        j->init_adapter);
+    return ONESTEP_OK;
+}
+
 /* An earlier student must be a generator of this recipe's timestep and of the teacher's architecture. */
-static onestep_status check_init(const job *j)
+static onestep_status check_init(job *j)
 {
     const ons_params *start, *teacher = j->teacher->unet;
     int timestep = j->r->distill.timestep;
@@ -169,6 +181,8 @@ static onestep_status check_init(const job *j)
         return ons_fail(ONESTEP_BAD_ARGUMENT,
                         "%s is conditioned on timestep %d, the recipe says %d: give --timestep %d", j->o->init,
                         j->init->card.timestep, timestep, j->init->card.timestep);
+    if (j->r->distill.lora_rank)
+        return find_init_adapter(j);
     start = j->init->unet;
     for (int i = 0; i < ons_params_count(teacher); i++) {
         const ons_param *p = ons_params_at(teacher, i);
@@ -211,12 +225,35 @@ static void describe_student(job *j)
                         j->o->init, "recipe", ons_recipe_to_json(j->r));
 }
 
+/* An adapter is kept as it is, and merged into a copy of the teacher's network. */
+static onestep_status save_adapted(job *j, const char *folder)
+{
+    char *path = ons_path_join(folder, adapter_name);
+    const char *loras[] = {path};
+    ons_model *merged = NULL;
+    onestep_status st = path ? ons_make_dirs(folder) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+
+    if (st != ONESTEP_OK)
+        goto fail;
+    ONS_TRY(ons_params_save(j->student.adapter.params, path, ONS_F16));
+    ONS_TRY(ons_model_assemble(&(ons_model_sources){.model = j->o->teacher, .loras = loras, .n_loras = 1},
+                               &merged));
+    json_decref(merged->card.made);
+    merged->card = j->student.card;
+    st = ons_model_save(merged, folder, ONS_F16);
+    merged->card.made = NULL; /* the caller's */
+fail:
+    ons_model_close(&merged);
+    ons_free(path);
+    return st;
+}
+
 static onestep_status save_student(job *j, const char *folder)
 {
     onestep_status st;
 
     describe_student(j);
-    st = ons_model_save(&j->student, folder, ONS_F16);
+    st = j->student.adapter.rank ? save_adapted(j, folder) : ons_model_save(&j->student, folder, ONS_F16);
     json_decref(j->student.card.made);
     j->student.card.made = NULL;
     return st;
@@ -314,6 +351,10 @@ static onestep_status prepare(job *j, int64_t *step)
 {
     onestep_status st;
 
+    bool adapter = j->r->distill.lora_rank > 0;
+    ons_dtype precision =
+        adapter ? j->o->precision : ONS_F32; /* a second copy of a large network would be one too many */
+
     ONS_TRY(open_inputs(j));
     ONS_TRY(check_teacher(j));
     ONS_TRY(check_init(j));
@@ -323,18 +364,24 @@ static onestep_status prepare(job *j, int64_t *step)
                            .d = j->d,
                            .pairs = j->pairs.n ? &j->pairs : NULL,
                            .perceptual = j->perceptual,
+                           .init_adapter = j->init_adapter,
+                           .max_memory = j->o->max_memory,
                            .n_threads = j->o->n_threads,
                            .precision = j->o->precision};
     ONS_TRY(j->method->create(&j->ctx, &j->state));
     j->student = *j->teacher;
-    j->student.unet = j->method->student(j->state);
+    if (adapter)
+        j->student.adapter = ons_unet_adapter(j->method->student(j->state), 1, j->r->distill.lora_rank, false);
+    else
+        j->student.unet = j->method->student(j->state);
     j->student.card = ons_student_card(j->r->distill.timestep);
     if (j->o->resume && ons_path_exists(j->checkpoint))
         ONS_TRY(restore(j, step));
-    ONS_TRY(ons_samples_create(&j->student, j->d, j->r->seed, j->o->n_threads, &j->samples));
-    if (j->pairs.n)
-        ONS_TRY(ons_health_create(j->teacher, j->student.unet, j->r->distill.timestep, &j->pairs, j->d,
-                                  HEALTH_PICTURES, j->o->n_threads, &j->health));
+    if (j->r->every.sample_every)
+        ONS_TRY(ons_samples_create(&j->student, j->d, j->r->seed, j->o->n_threads, precision, &j->samples));
+    if (j->pairs.n && j->r->every.health_pictures)
+        ONS_TRY(ons_health_create(&j->student, &j->pairs, j->d, (size_t)j->r->every.health_pictures,
+                                  j->o->n_threads, precision, &j->health));
 fail:
     return st;
 }
@@ -364,6 +411,7 @@ static void finish(job *j)
     ons_model_close(&j->teacher);
     ons_free(j->folder);
     ons_free(j->checkpoint);
+    ons_free(j->init_adapter);
 }
 
 onestep_status ons_distill_run(const ons_recipe *r, const ons_distill_options *o)

@@ -12,253 +12,18 @@
  * Plans: the generator with its losses (one with both terms, one for the warm-up), and the fake score. All
  * draw noise on the host into their inputs, as pure functions of (seed, step), so that a resumed run repeats
  * the bits.
+ *
+ * dmd_graph.c builds the graphs, dmd_plans.c turns them into plans that fit.
  */
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
 
-#include "backend/backend.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "distill/losses.h"
-#include "distill/method.h"
-#include "pipeline/generate.h"
-#include "train/gradients.h"
+#include "distill/dmd_impl.h"
+#include "io/safetensors.h"
 #include "train/streams.h"
-
-enum { SLOT_G, SLOT_REAL, SLOT_FAKE, SLOT_CLIP, SLOT_VAE, SLOT_FEATURES };
-
-typedef struct generator {
-    ons_plan *plan;
-    int n_dm, n_reg; /* batch shares; the matching samples come first */
-} generator;
-
-typedef struct dmd {
-    const ons_distill *ctx;
-    ons_params *g, *fake, *ema;
-    ons_params *clip, *vae, *real; /* the teacher's, borrowed */
-    ons_adamw *opt_g, *opt_fake;
-    generator warm, match; /* regression alone; both terms */
-    ons_plan *critic;
-    ons_runner *decoder; /* turns pair latents into target pixels */
-    uint8_t *targets;    /* [n_pairs, H, W, 3]: decoded once */
-    int64_t h, w, c;
-    size_t latent;
-    int batch; /* n_dm + n_reg */
-} dmd;
-
-static bool use_pixels(const dmd *s)
-{
-    return s->ctx->perceptual || s->ctx->r->distill.weight_pixel > 0;
-}
-
-static ons_nn layer_context(ons_graph *g, ons_params *p, int slot, bool trainable)
-{
-    ons_nn nn;
-
-    ons_nn_init(&nn, g, p, slot, trainable);
-    return nn;
-}
-
-static ons_value *text_context(dmd *s, ons_graph *g, ons_value *ids)
-{
-    ons_nn clip = layer_context(g, s->clip, SLOT_CLIP, false);
-
-    return ons_clip_text_build(&clip, &s->ctx->teacher->clip_config, ids);
-}
-
-/* The empty caption, encoded once and repeated for n samples. */
-static ons_value *empty_context(dmd *s, ons_graph *g, int64_t n)
-{
-    int32_t ids[1024] = {0};
-    const ons_tokenizer *t = s->ctx->teacher->tokenizer;
-    ons_value *empty;
-
-    if (ons_tokenizer_context(t) > 1024 || ons_tokenizer_encode(t, "", ids, NULL, NULL) != ONESTEP_OK)
-        return ons_graph_error(g, "a context of %d tokens, at most 1024 can be distilled",
-                               ons_tokenizer_context(t));
-    empty = text_context(s, g, ons_constant(g, ONS_I32, &ONS_SHAPE2(1, ons_tokenizer_context(t)), ids));
-    return ons_broadcast_to(g, empty, &ONS_SHAPE3(n, empty->shape.d[1], empty->shape.d[2]));
-}
-
-/* x = G(z): the x0 prediction at the conditioning timestep, with pure noise in place of x_t. */
-static ons_value *generate(dmd *s, ons_graph *g, ons_value *z, ons_value *context)
-{
-    const ons_schedule *schedule = &s->ctx->teacher->schedule;
-    ons_nn unet = layer_context(g, s->g, SLOT_G, true);
-    int t = s->ctx->r->distill.timestep;
-    ons_value *time = ons_broadcast_to(g, ons_scalar(g, t), &ONS_SHAPE1(z->shape.d[0]));
-    ons_value *output = ons_unet_build(&unet, &s->ctx->teacher->unet_config, z, time, context);
-
-    return ons_predicted_x0(g, schedule->prediction, z, output, ons_scalar(g, ons_schedule_a(schedule, t)),
-                            ons_scalar(g, ons_schedule_s(schedule, t)));
-}
-
-/* mu_real with guidance: both halves in one evaluation, e_w = e_u + w (e_c - e_u). */
-static ons_value *real_mean(dmd *s, ons_graph *g, ons_value *xt, ons_value *t, ons_value *a, ons_value *sigma,
-                            ons_value *context)
-{
-    int64_t n = xt->shape.d[0];
-    ons_value *guidance = ons_input(g, "guidance", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
-    ons_nn unet = layer_context(g, s->real, SLOT_REAL, false);
-    ons_value *both =
-        ons_unet_build(&unet, &s->ctx->teacher->unet_config, ons_concat(g, 0, (ons_value *[]){xt, xt}, 2),
-                       ons_concat(g, 0, (ons_value *[]){t, t}, 2),
-                       ons_concat(g, 0, (ons_value *[]){context, empty_context(s, g, n)}, 2));
-    ons_value *cond = ons_slice(g, both, 0, 0, n), *uncond = ons_slice(g, both, 0, n, n);
-    ons_value *guided = ons_add(g, uncond, ons_mul(g, ons_sub(g, cond, uncond), guidance));
-
-    return ons_predicted_x0(g, s->ctx->teacher->schedule.prediction, xt, guided, a, sigma);
-}
-
-/* The matching term's gradient at x, [N, h, w, c], and what tells whether the two scores are healthy. */
-static ons_value *matching_gradient(dmd *s, ons_graph *g, ons_value *x, ons_value *context)
-{
-    int64_t n = x->shape.d[0];
-    ons_value *frozen = ons_stop_gradient(g, x);
-    ons_value *e = ons_input(g, "match_e", ONS_F32, &x->shape),
-              *t = ons_input(g, "match_t", ONS_F32, &ONS_SHAPE1(n));
-    ons_value *a = ons_input(g, "match_a", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
-    ons_value *sigma = ons_input(g, "match_s", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
-    ons_value *xt = ons_add(g, ons_mul(g, frozen, a), ons_mul(g, e, sigma));
-    ons_nn unet = layer_context(g, s->fake, SLOT_FAKE, false);
-    ons_value *fake_out = ons_unet_build(&unet, &s->ctx->teacher->unet_config, xt, t, context);
-    ons_value *mu_fake = ons_predicted_x0(g, s->ctx->teacher->schedule.prediction, xt, fake_out, a, sigma);
-    ons_value *mu_real = real_mean(s, g, xt, t, a, sigma, context);
-    ons_value *direction = ons_matching_direction(g, frozen, mu_real, mu_fake);
-
-    ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, direction)), "direction2");
-    ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, frozen, mu_real))), "real2");
-    ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, frozen, mu_fake))), "fake2");
-    /* the mean over all elements fixes the size of this term against the regression (methods: 5.2) */
-    return ons_affine(g, direction, s->ctx->r->distill.weight_dm / (double)ons_shape_count(&x->shape), 0);
-}
-
-static ons_value *pixel_distance(dmd *s, ons_graph *g, ons_value *x)
-{
-    const ons_vae_config *vc = &s->ctx->teacher->vae_config;
-    int64_t n = x->shape.d[0], f = ons_vae_factor(vc);
-    ons_value *target = ons_input(g, "target_pixels", ONS_F32, &ONS_SHAPE4(n, s->h * f, s->w * f, 3));
-    ons_nn vae = layer_context(g, s->vae, SLOT_VAE, false);
-    ons_value *pixels =
-        ons_vae_decode_build(&vae, vc, ons_affine(g, x, 1 / vc->scaling_factor, vc->shift_factor));
-    ons_value *l1 = ons_mean_all(g, ons_unary(g, ONS_OP_ABS, ons_sub(g, pixels, target)));
-    ons_value *loss = ons_affine(g, l1, s->ctx->r->distill.weight_pixel, 0);
-
-    if (s->ctx->perceptual) {
-        ons_nn features = layer_context(g, s->ctx->perceptual->params, SLOT_FEATURES, false);
-
-        loss =
-            ons_add(g, loss, ons_perceptual_distance(&features, &s->ctx->perceptual->config, pixels, target));
-    }
-    return loss;
-}
-
-static ons_value *regression_loss(dmd *s, ons_graph *g, ons_value *x)
-{
-    ons_value *target = ons_input(g, "target", ONS_F32, &x->shape);
-    ons_value *l2 = ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, x, target)));
-    /* without pictures the latent distance is all there is, at full weight */
-    ons_value *loss = ons_affine(g, l2, use_pixels(s) ? s->ctx->r->distill.weight_latent : 1.0, 0);
-
-    if (use_pixels(s))
-        loss = ons_add(g, loss, pixel_distance(s, g, x));
-    ons_graph_output(g, loss, "regression");
-    return ons_affine(g, loss, s->ctx->r->distill.weight_reg, 0);
-}
-
-static onestep_status build_generator(dmd *s, ons_graph *g, int n_dm, int n_reg)
-{
-    int64_t n = n_dm + n_reg, tokens = ons_tokenizer_context(s->ctx->teacher->tokenizer);
-    ons_value *z = ons_input(g, "z", ONS_F32, &ONS_SHAPE4(n, s->h, s->w, s->c));
-    ons_value *ids = ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(n, tokens));
-    ons_value *context = text_context(s, g, ids), *x = generate(s, g, z, context);
-    ons_value *outputs[2], *seeds[2];
-    int n_outputs = 0;
-
-    ons_graph_output(g, x, "x");
-    if (n_dm) {
-        ons_value *part = ons_slice(g, x, 0, 0, n_dm);
-
-        seeds[n_outputs] = matching_gradient(s, g, part, ons_slice(g, context, 0, 0, n_dm));
-        outputs[n_outputs++] = part;
-    }
-    if (n_reg) {
-        seeds[n_outputs] = NULL;
-        outputs[n_outputs++] = regression_loss(s, g, ons_slice(g, x, 0, n_dm, n_reg));
-    }
-    return ons_train_add_gradients(g, outputs, seeds, n_outputs, (const int[]){SLOT_G}, 1);
-}
-
-static onestep_status build_critic(dmd *s, ons_graph *g)
-{
-    int64_t n = s->batch, tokens = ons_tokenizer_context(s->ctx->teacher->tokenizer);
-    ons_prediction prediction = s->ctx->teacher->schedule.prediction;
-    ons_value *x = ons_input(g, "x", ONS_F32, &ONS_SHAPE4(n, s->h, s->w, s->c));
-    ons_value *e = ons_input(g, "e", ONS_F32, &ONS_SHAPE4(n, s->h, s->w, s->c));
-    ons_value *t = ons_input(g, "t", ONS_F32, &ONS_SHAPE1(n));
-    ons_value *a = ons_input(g, "a", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
-    ons_value *sigma = ons_input(g, "s", ONS_F32, &ONS_SHAPE4(n, 1, 1, 1));
-    ons_value *ids = ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(n, tokens));
-    ons_value *xt = ons_add(g, ons_mul(g, x, a), ons_mul(g, e, sigma));
-    ons_nn unet = layer_context(g, s->fake, SLOT_FAKE, true);
-    ons_value *output = ons_unet_build(&unet, &s->ctx->teacher->unet_config, xt, t, text_context(s, g, ids));
-    ons_value *error = ons_sub(g, output, ons_prediction_target(g, prediction, x, e, a, sigma));
-    /* SNR^-1/2 = s / a, as in the teacher's loss */
-    ons_value *boost = ons_clamp(g, ons_mul(g, sigma, ons_unary(g, ONS_OP_RECIPROCAL, a)), 1,
-                                 s->ctx->r->distill.low_snr_boost);
-    ons_value *loss = ons_mean_all(g, ons_mul(g, ons_unary(g, ONS_OP_SQUARE, error), boost));
-
-    ons_graph_output(g, loss, "loss");
-    return ons_train_add_gradients(g, &loss, NULL, 1, (const int[]){SLOT_FAKE}, 1);
-}
-
-static ons_plan_options plan_options(const dmd *s, const char *label)
-{
-    ons_plan_options o = {.n_threads = s->ctx->n_threads, .precision = s->ctx->precision, .label = label};
-
-    o.params[SLOT_G] = s->g;
-    o.params[SLOT_REAL] = s->real;
-    o.params[SLOT_FAKE] = s->fake;
-    o.params[SLOT_CLIP] = s->clip;
-    o.params[SLOT_VAE] = s->vae;
-    o.params[SLOT_FEATURES] = s->ctx->perceptual ? s->ctx->perceptual->params : NULL;
-    return o;
-}
-
-static onestep_status plan_generator(dmd *s, generator *out, int n_dm, int n_reg)
-{
-    ons_plan_options o = plan_options(s, n_dm ? "generator" : "generator, regression");
-    ons_graph *g = NULL;
-    onestep_status st;
-
-    *out = (generator){.n_dm = n_dm, .n_reg = n_reg};
-    ONS_TRY(ons_graph_create(&g));
-    ONS_TRY(build_generator(s, g, n_dm, n_reg));
-    ONS_TRY(ons_plan_create(&g, &o, &out->plan));
-    ONS_TRY(ons_train_bind_slot(out->plan, SLOT_G, s->opt_g));
-    ONS_TRY(ons_plan_allocate(out->plan));
-fail:
-    ons_graph_destroy(&g);
-    return st;
-}
-
-static onestep_status plan_critic(dmd *s)
-{
-    ons_plan_options o = plan_options(s, "fake score");
-    ons_graph *g = NULL;
-    onestep_status st;
-
-    ONS_TRY(ons_graph_create(&g));
-    ONS_TRY(build_critic(s, g));
-    ONS_TRY(ons_plan_create(&g, &o, &s->critic));
-    ONS_TRY(ons_train_bind_slot(s->critic, SLOT_FAKE, s->opt_fake));
-    ONS_TRY(ons_plan_allocate(s->critic));
-fail:
-    ons_graph_destroy(&g);
-    return st;
-}
 
 /* The pairs' pictures, decoded once: the decoder would otherwise run on the same latents every epoch. */
 static onestep_status decode_targets(dmd *s)
@@ -304,6 +69,27 @@ static void destroy(void *state)
     ons_free(s);
 }
 
+/* Low-rank changes that do nothing yet, or those of an earlier student. */
+static onestep_status create_adapters(dmd *s)
+{
+    const ons_distill *ctx = s->ctx;
+    ons_safetensors *file = NULL;
+    onestep_status st;
+
+    ONS_TRY(ons_params_create(&s->g));
+    ONS_TRY(ons_unet_adapter_declare(&ctx->teacher->unet_config, s->real, ctx->r->distill.lora_rank, s->g));
+    ons_params_init(s->g, ctx->r->seed);
+    ONS_TRY(ons_params_clone(s->g, true, &s->fake));
+    if (ctx->init_adapter) {
+        ONS_TRY(ons_safetensors_open(ctx->init_adapter, &file));
+        ONS_TRY(ons_params_load(s->g, file, ""));
+    }
+    st = ons_params_clone(s->g, true, &s->ema);
+fail:
+    ons_safetensors_close(&file);
+    return st;
+}
+
 static onestep_status create_networks(dmd *s)
 {
     const ons_distill *ctx = s->ctx;
@@ -312,31 +98,16 @@ static onestep_status create_networks(dmd *s)
     s->real = ctx->teacher->unet;
     s->clip = ctx->teacher->clip;
     s->vae = ctx->teacher->vae;
-    ONS_TRY(ons_params_clone(ctx->init, true, &s->g));
-    ONS_TRY(ons_params_clone(ctx->init, true, &s->ema));
-    ONS_TRY(ons_params_clone(s->real, true, &s->fake));
+    ONS_TRY(ons_dmd_check_networks(s));
+    if (ctx->r->distill.lora_rank) {
+        ONS_TRY(create_adapters(s));
+    } else {
+        ONS_TRY(ons_params_clone(ctx->init, true, &s->g));
+        ONS_TRY(ons_params_clone(ctx->init, true, &s->ema));
+        ONS_TRY(ons_params_clone(s->real, true, &s->fake));
+    }
     ONS_TRY(ons_adamw_create(s->g, &s->opt_g));
     ONS_TRY(ons_adamw_create(s->fake, &s->opt_fake));
-fail:
-    return st;
-}
-
-static onestep_status create_plans(dmd *s)
-{
-    const ons_recipe *r = s->ctx->r;
-    bool reg = r->distill.weight_reg > 0, match = r->distill.weight_dm > 0;
-    int n_dm = match ? r->distill.batch_size : 0, n_reg = reg ? r->distill.pair_batch_size : 0;
-    onestep_status st = ONESTEP_OK;
-
-    s->batch = n_dm + n_reg;
-    if (reg && use_pixels(s))
-        ONS_TRY(decode_targets(s));
-    if (reg)
-        ONS_TRY(plan_generator(s, &s->warm, 0, s->batch));
-    if (match) {
-        ONS_TRY(plan_generator(s, &s->match, n_dm, n_reg));
-        ONS_TRY(plan_critic(s));
-    }
 fail:
     return st;
 }
@@ -369,7 +140,9 @@ static onestep_status create(const ons_distill *ctx, void **state)
     s->c = ctx->teacher->unet_config.in_channels;
     s->latent = (size_t)(s->h * s->w * s->c);
     ONS_TRY(create_networks(s));
-    ONS_TRY(create_plans(s));
+    ONS_TRY(ons_dmd_create_plans(s));
+    if (s->ctx->pairs && ons_dmd_uses_pixels(s))
+        ONS_TRY(decode_targets(s));
     *state = s;
     return ONESTEP_OK;
 fail:

@@ -72,17 +72,14 @@ static onestep_status summarise(const ons_pairs *p, const float *latents, size_t
     return st;
 }
 
-onestep_status ons_health_create(const ons_model *teacher, ons_params *student, int timestep,
-                                 const ons_pairs *pairs, const ons_dataset *d, size_t n, int n_threads,
-                                 ons_health *out)
+onestep_status ons_health_create(const ons_model *student, const ons_pairs *pairs, const ons_dataset *d,
+                                 size_t n, int n_threads, ons_dtype precision, ons_health *out)
 {
-    ons_runner_options o = {.batch = BATCH, .n_threads = n_threads, .precision = ONS_F32, .no_decoder = true};
+    ons_runner_options o = {.batch = BATCH, .n_threads = n_threads, .precision = precision, .no_decoder = true};
 
-    *out = (ons_health){.pairs = pairs, .d = d, .student = *teacher, .n = n < pairs->n ? n : pairs->n};
-    out->student.unet = student;
-    out->student.card = ons_student_card(timestep);
-    o.width = (int)pairs->w * ons_vae_factor(&teacher->vae_config);
-    o.height = (int)pairs->h * ons_vae_factor(&teacher->vae_config);
+    *out = (ons_health){.pairs = pairs, .d = d, .student = *student, .n = n < pairs->n ? n : pairs->n};
+    o.width = (int)pairs->w * ons_vae_factor(&student->vae_config);
+    o.height = (int)pairs->h * ons_vae_factor(&student->vae_config);
     return ons_runner_create(&out->student, &o, &out->runner);
 }
 

@@ -12,7 +12,7 @@
 typedef struct ons_health {
     const ons_pairs *pairs; /* borrowed; the reference */
     const ons_dataset *d;   /* borrowed; the pairs' captions are its draws */
-    ons_model student;      /* borrows the teacher's parts and the student's weights */
+    ons_model student;      /* borrows all parts */
     ons_runner *runner;     /* owned */
     size_t n;               /* pictures per check */
 } ons_health;
@@ -23,10 +23,9 @@ typedef struct ons_health_report {
     double teacher_mean, teacher_std;
 } ons_health_report;
 
-/* `student` weights may change between checks. n: pictures per check, at most the number of pairs. */
-onestep_status ons_health_create(const ons_model *teacher, ons_params *student, int timestep,
-                                 const ons_pairs *pairs, const ons_dataset *d, size_t n, int n_threads,
-                                 ons_health *out) ONESTEP_CHECK;
+/* The student's weights may change between checks. n: pictures per check, at most the number of pairs. */
+onestep_status ons_health_create(const ons_model *student, const ons_pairs *pairs, const ons_dataset *d,
+                                 size_t n, int n_threads, ons_dtype precision, ons_health *out) ONESTEP_CHECK;
 onestep_status ons_health_check(ons_health *h, uint64_t seed, ons_health_report *out) ONESTEP_CHECK;
 /* The card of a one-step student conditioned on `timestep`. */
 ons_card ons_student_card(int timestep);

@@ -19,6 +19,9 @@ typedef struct ons_distill {
     const ons_recipe *r;
     const ons_model *teacher;
     ons_params *init; /* UNet that the generator begins as: the teacher's, or an earlier student's */
+    const char
+        *init_adapter; /* with distill.lora_rank: an earlier student's file of low-rank weights, or NULL */
+    size_t max_memory; /* bytes; 0: what can be had without swapping */
     const ons_dataset *d;
     const ons_pairs *pairs;   /* NULL when the regression weight is 0 */
     ons_features *perceptual; /* NULL: distance in latent space */
@@ -32,7 +35,7 @@ typedef struct ons_method {
     onestep_status (*create)(const ons_distill *ctx, void **state);
     /* One iteration; *skipped: a non-finite gradient was met and the update left out. */
     onestep_status (*step)(void *state, int64_t step, double *values, bool *skipped);
-    ons_params *(*student)(void *state);                /* averaged generator weights */
+    ons_params *(*student)(void *state); /* averaged generator weights; with distill.lora_rank, its adapter */
     int (*sets)(void *state, ons_checkpoint_set *sets); /* everything a checkpoint needs; returns the count */
     struct json_t *(*save_state)(void *state);          /* counters; new reference */
     void (*load_state)(void *state, const struct json_t *saved);

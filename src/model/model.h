@@ -80,6 +80,9 @@ ons_value *ons_clip_text_build(const ons_nn *nn, const ons_clip_config *c, ons_v
 
 /* Declares all parameters of a model in `params` (through a throw-away graph) and allocates the set. */
 onestep_status ons_unet_declare(const ons_unet_config *c, ons_params *params) ONESTEP_CHECK;
+/* An adapter for `unet`'s layers, with the names of diffusers' LoRA files; declared in `params`, which must be empty. */
+onestep_status ons_unet_adapter_declare(const ons_unet_config *c, ons_params *unet, int rank, ons_params *params) ONESTEP_CHECK;
+ons_nn_adapter ons_unet_adapter(ons_params *params, int slot, int rank, bool trainable);
 onestep_status ons_vae_declare(const ons_vae_config *c, ons_params *params) ONESTEP_CHECK;
 onestep_status ons_clip_declare(const ons_clip_config *c, ons_params *params) ONESTEP_CHECK;
 

@@ -9,11 +9,25 @@
 #include "graph/graph.h"
 #include "weights/weights.h"
 
+/*
+ * A low-rank change beside a frozen set (LoRA; Hu et al. 2021): every linear layer and convolution W of the context gives W x + B A x, with
+ * A [rank, in] (convolutions: W's kernel) drawn as W would be and B [out, rank] zero at first. Named UNET_NAME.lora_A.weight and lora_B.weight
+ * after `prefix`, as PEFT and diffusers do.
+ */
+typedef struct ons_nn_adapter {
+    ons_params *params;
+    int slot;           /* of `params` in the plan */
+    int rank;           /* 0: no adapter */
+    bool trainable;
+    const char *prefix; /* "unet." */
+} ons_nn_adapter;
+
 typedef struct ons_nn {
     ons_graph *g;
     ons_params *params;
     int slot;            /* of `params` in the plan */
     bool trainable;      /* leaves of this context */
+    ons_nn_adapter adapter;
     char prefix[256];    /* "down_blocks.0.resnets.1", no trailing dot */
 } ons_nn;
 
@@ -25,6 +39,10 @@ void ons_nn_leave(const ons_nn *child); /* pops the graph's path */
 /* A raw parameter leaf under the prefix. */
 ons_value *ons_nn_param(const ons_nn *nn, const char *name, ons_param_kind kind, const ons_shape *shape,
                         ons_init_kind init, double init_scale);
+
+/* The same of the context's adapter. */
+ons_value *ons_nn_adapter_param(const ons_nn *nn, const char *name, ons_param_kind kind, const ons_shape *shape,
+                                ons_init_kind init, double init_scale);
 
 /* x [N, H, W, in] -> [N, H', W', out]; PyTorch's default initialisation. residual may be NULL. */
 ons_value *ons_nn_conv(const ons_nn *nn, ons_value *x, const char *name, int64_t out, int kernel, int stride, int pad,

@@ -30,6 +30,7 @@ typedef struct ons_model {
     ons_vae_config vae_config;
     ons_clip_config clip_config;
     ons_params *unet, *vae, *clip; /* owned */
+    ons_nn_adapter adapter;        /* low-rank change beside `unet`, not merged; its set is borrowed; rank 0: none */
     ons_tokenizer *tokenizer;      /* owned */
     ons_schedule schedule;
     bool prediction_stated; /* by the scheduler's config or by the caller; false: assumed from the kind of model */

@@ -19,6 +19,7 @@ static ons_plan_options plan_options(const ons_runner *r, ons_params *params, co
                           .label = label};
 
     o.params[0] = params;
+    o.params[1] = r->model->adapter.params;
     return o;
 }
 
@@ -145,6 +146,7 @@ static onestep_status build_unet(ons_runner *r, ons_unet_key key, ons_plan **out
     if (ons_graph_create(&g) != ONESTEP_OK)
         return ONESTEP_NO_MEMORY;
     ons_nn_init(&nn, g, r->model->unet, 0, false);
+    nn.adapter = r->model->adapter;
     x = ons_input(g, "x", ONS_F32, &x_shape);
     t = timestep_leaf(r, g, key.timestep);
     context = ons_input(g, "context", ONS_F32, &context_shape);

@@ -213,7 +213,7 @@ bool ons_run_checkpoint_due(const ons_run *run)
 
 bool ons_run_sample_due(const ons_run *run)
 {
-    return run->step % run->sample_every == 0 || run->step == run->total;
+    return run->sample_every && (run->step % run->sample_every == 0 || run->step == run->total);
 }
 
 static void restore_line(ons_run *run, const json_t *line)

@@ -28,9 +28,9 @@ static void choose_prompts(ons_samples *s, const ons_dataset *d)
 }
 
 onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, int n_threads,
-                                  ons_samples *out)
+                                  ons_dtype precision, ons_samples *out)
 {
-    ons_runner_options o = {.batch = ONS_N_SAMPLES, .n_threads = n_threads, .precision = ONS_F32};
+    ons_runner_options o = {.batch = ONS_N_SAMPLES, .n_threads = n_threads, .precision = precision};
     int64_t h, w, c;
     size_t latent;
     onestep_status st;

@@ -134,7 +134,7 @@ static onestep_status prepare(stage *s, int64_t *step)
     if (s->o->resume && ons_path_exists(s->checkpoint))
         ONS_TRY(restore(s, step));
     ONS_TRY(ons_teacher_step_plan(s->step));
-    st = ons_samples_create(&s->averaged, s->d, r->seed, s->o->n_threads, &s->samples);
+    st = ons_samples_create(&s->averaged, s->d, r->seed, s->o->n_threads, ONS_F32, &s->samples);
 fail:
     return st;
 }

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "distill/pairs.h"
+#include "io/safetensors.h"
 #include "pictures.h"
 #include "program.h"
 
@@ -100,6 +101,60 @@ static void a_killed_distillation_continues_to_the_same_bytes(void **state)
                      in_folder(folder, "student/unet/diffusion_pytorch_model.safetensors"));
 }
 
+#define ADAPTED(recompute)                                                                                     \
+    "distill", "--recipe", recipe, "--data", in_folder(folder, "data"), "-t", "2", "--type", "f32", "-m",      \
+        in_folder(folder, "teacher"), "--pairs", in_folder(folder, "pairs"), "--set",                          \
+        "distill.lora_rank=2,distill.iterations=8,distill.warmup_iterations=4,distill.batch_size=2,"           \
+        "distill.pair_batch_size=2,distill.weight_pixel=0,perceptual.iterations=0,every.sample=4,every."       \
+        "health=4,every.health_pictures=4,every.checkpoint=4,distill.recompute=" recompute
+
+/* Adapters beside one shared network: kept as a file for diffusers and merged; killed, resumed, gone on from;
+ * blocks computed twice or once, the same bytes. */
+static void an_adapter_is_distilled(void **state)
+{
+    static const char weights[] = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight";
+    program_run r = {0};
+    ons_safetensors *file;
+
+    (void)state;
+    run_program(&r, ADAPTED("1"), "-o", in_folder(folder, "adapted"), NULL);
+    expect(&r, 0, "");
+    assert_int_equal(ons_safetensors_open(in_folder(folder, "adapted/pytorch_lora_weights.safetensors"), &file),
+                     ONESTEP_OK);
+    assert_non_null(ons_safetensors_find(file, weights));
+    ons_safetensors_close(&file);
+
+    program_signal(SIGKILL, in_folder(folder, "adapted2/training/distill.safetensors"));
+    run_program(&r, ADAPTED("0"), "-o", in_folder(folder, "adapted2"), NULL);
+    expect(&r, 128 + SIGKILL, NULL);
+    run_program(&r, ADAPTED("0"), "-o", in_folder(folder, "adapted2"), "--resume", NULL);
+    expect(&r, 0, "");
+    assert_same_file(in_folder(folder, "adapted/pytorch_lora_weights.safetensors"),
+                     in_folder(folder, "adapted2/pytorch_lora_weights.safetensors"));
+    assert_same_file(in_folder(folder, "adapted/unet/diffusion_pytorch_model.safetensors"),
+                     in_folder(folder, "adapted2/unet/diffusion_pytorch_model.safetensors"));
+
+    run_program(&r, ADAPTED("0"), "-o", in_folder(folder, "x"), "--init", in_folder(folder, "student"), NULL);
+    expect(&r, 1, "pytorch_lora_weights.safetensors is missing");
+    run_program(&r, "generate", "-m", in_folder(folder, "adapted"), "-p", "circle", "-s", "7", "-o",
+                in_folder(folder, "adapted.png"), NULL);
+    expect(&r, 0, "1 evaluation");
+    free_run(&r);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    run_program(&r, DISTILL, "-o", in_folder(folder, "big"), "--max-memory", "1M", NULL);
+    expect(&r, 1, "distill.lora_rank=16");
+    run_program(&r, ADAPTED("-1"), "-o", in_folder(folder, "big"), "--max-memory", "1M", NULL);
+    expect(&r, 1, "smaller batches");
+    assert_false(ons_path_exists(in_folder(folder, "big/model_index.json")));
+    free_run(&r);
+}
+
 /* Pairs are a function of seed and index: extended in two goes and made in one, the shards are the same. */
 static void pairs_extend_to_the_same_latents(void **state)
 {
@@ -178,6 +233,8 @@ int main(void)
         cmocka_unit_test(a_killed_training_continues_to_the_same_bytes),
         cmocka_unit_test(a_killed_distillation_continues_to_the_same_bytes),
         cmocka_unit_test(a_student_is_gone_on_from),
+        cmocka_unit_test(an_adapter_is_distilled),
+        cmocka_unit_test(what_does_not_fit_is_refused),
         cmocka_unit_test(pairs_extend_to_the_same_latents),
         cmocka_unit_test(mistakes_end_in_one_message),
     };
