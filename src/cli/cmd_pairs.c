@@ -10,7 +10,7 @@ typedef struct pairs_args {
     cli_long_run run;
     cli_model model;
     const char *part, *sampler;
-    int count, steps;
+    int count, steps, width, height;
     double guidance;
 } pairs_args;
 
@@ -23,6 +23,10 @@ static const cli_option pairs_options[] = {
      .help = "guidance scale, for names and keywords; default from the recipe"},
     {0, "sampler", CLI_TEXT, offsetof(pairs_args, sampler),
      .help = "deterministic sampler; default from the recipe"},
+    {'W', "width", CLI_INT, offsetof(pairs_args, width), .max = 8192,
+     .help = "pixels; default the model's own"},
+    {'H', "height", CLI_INT, offsetof(pairs_args, height), .max = 8192,
+     .help = "pixels; default the model's own"},
     {0, "part", CLI_TEXT, offsetof(pairs_args, part), .unit = "I/N",
      .help = "make only the shards of process I (0 to N-1) of N"},
     {0},
@@ -49,7 +53,10 @@ static void fill_options(const cli_call *call, const ons_recipe *r, ons_pairs_op
                              .p_keyword = r->captions.p_keyword,
                              .seed = r->seed,
                              .n_parts = 1,
-                             .batch = cli_given(call, "batch-size") ? a->run.batch_size : 64,
+                             .per_shard = r->pairs.per_shard,
+                             .width = a->width,
+                             .height = a->height,
+                             .batch = cli_given(call, "batch-size") ? a->run.batch_size : 0,
                              .n_threads = a->common.n_threads,
                              .precision = cli_precision(&a->common)};
     if (cli_given(call, "count"))

@@ -323,8 +323,23 @@ static onestep_status check_health(job *j)
     return st;
 }
 
+enum { MEASURED_STEPS = 3 };
+
+/* Hours, from measured steps: at a large model's size a user wants to know before the evening. */
+static void tell_duration(const job *j, int64_t first, int64_t step, double began)
+{
+    double each = (ons_now_s() - began) / (double)(step - first),
+           left = each * (double)(j->r->distill.iterations - step);
+
+    if (step - first == MEASURED_STEPS && left > 600)
+        ons_info("a step takes %.2g s: about %.1f hours for the %lld that are left", each, left / 3600,
+                 (long long)(j->r->distill.iterations - step));
+}
+
 static onestep_status loop(job *j, int64_t step)
 {
+    const int64_t first = step;
+    const double began = ons_now_s();
     onestep_status st;
 
     for (; step < j->r->distill.iterations; step++) {
@@ -333,6 +348,7 @@ static onestep_status loop(job *j, int64_t step)
 
         ONS_TRY(j->method->step(j->state, step, values, &skipped));
         ONS_TRY(ons_run_step(&j->run, step + 1, values, skipped));
+        tell_duration(j, first, step + 1, began);
         ONS_TRY(check_health(j));
         if (ons_run_checkpoint_due(&j->run) || ons_interrupted())
             ONS_TRY(save(j));

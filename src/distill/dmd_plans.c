@@ -8,6 +8,8 @@
 #include "train/gradients.h"
 
 static const double GB = 1e9;
+/* generator, its average, fake score; gradients and two moments of two optimizers */
+enum { TRAINED_COPIES = 9 };
 
 static ons_plan_options plan_options(const dmd *s, const char *label)
 {
@@ -83,6 +85,7 @@ static void drop_plans(dmd *s)
 /* What running will take beyond what is taken already. */
 typedef struct need {
     double weights, buffers;
+    double trained; /* taken already */
 } need;
 
 static need measure(const dmd *s)
@@ -96,6 +99,7 @@ static need measure(const dmd *s)
     for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++)
         if (plans[i])
             n.buffers += (double)ons_plan_peak_bytes(plans[i]);
+    n.trained = TRAINED_COPIES * 4.0 * (double)ons_params_n_values(s->g);
     return n;
 }
 
@@ -121,8 +125,7 @@ static onestep_status refuse(const dmd *s, const need *n)
 onestep_status ons_dmd_check_networks(const dmd *s)
 {
     const ons_params *net = s->real;
-    enum { COPIES = 9 }; /* generator, its average, fake score; gradients and two moments of two optimizers */
-    double bytes = (double)COPIES * 4 * (double)ons_params_n_values(net);
+    double bytes = TRAINED_COPIES * 4.0 * (double)ons_params_n_values(net);
 
     if (s->ctx->r->distill.lora_rank || bytes <= room_for(s))
         return ONESTEP_OK;
@@ -155,8 +158,9 @@ onestep_status ons_dmd_create_plans(dmd *s)
             "memory is short: blocks are computed again for the gradients, %.1f GB of buffers instead of %.1f",
             n.buffers / GB, kept / GB);
     }
-    ons_verbose("a step takes %.2f GB: weights as kernels read them %.2f, buffers %.2f",
-                (n.weights + n.buffers) / GB, n.weights / GB, n.buffers / GB);
+    ons_info("memory: %.2f GB (trained weights with averages, gradients and moments %.2f, weights as kernels "
+             "read them %.2f, buffers %.2f)",
+             (n.trained + n.weights + n.buffers) / GB, n.trained / GB, n.weights / GB, n.buffers / GB);
     if (n.weights + n.buffers > room_for(s)) {
         st = refuse(s, &n);
         goto fail;

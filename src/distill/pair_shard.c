@@ -13,13 +13,13 @@
 #include "io/safetensors.h"
 #include "pipeline/generate.h"
 
-onestep_status ons_pair_shard_allocate(ons_pair_shard *s)
+onestep_status ons_pair_shard_allocate(ons_pair_shard *s, int room)
 {
     size_t latent = (size_t)(s->h * s->w * s->c);
 
-    s->latents = ons_calloc(ONS_PAIRS_PER_SHARD * latent, sizeof *s->latents);
-    s->ids = ons_calloc(ONS_PAIRS_PER_SHARD * (size_t)s->context, sizeof *s->ids);
-    s->index = ons_calloc(ONS_PAIRS_PER_SHARD, sizeof *s->index);
+    s->latents = ons_calloc((size_t)room * latent, sizeof *s->latents);
+    s->ids = ons_calloc((size_t)room * (size_t)s->context, sizeof *s->ids);
+    s->index = ons_calloc((size_t)room, sizeof *s->index);
     if (s->latents && s->ids && s->index)
         return ONESTEP_OK;
     ons_pair_shard_fini(s);

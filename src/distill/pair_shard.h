@@ -9,13 +9,13 @@ typedef struct ons_pair_shard {
     int n; /* pairs filled */
     int64_t h, w, c;
     int context;
-    float *latents; /* [ONS_PAIRS_PER_SHARD, h, w, c] */
+    float *latents; /* [room, h, w, c] */
     int32_t *ids;
     uint64_t *index;
     double seconds, joules; /* spent; joules -1: unknown */
 } ons_pair_shard;
 
-onestep_status ons_pair_shard_allocate(ons_pair_shard *s) ONESTEP_CHECK; /* room for ONS_PAIRS_PER_SHARD */
+onestep_status ons_pair_shard_allocate(ons_pair_shard *s, int room) ONESTEP_CHECK; /* room: pairs of a full shard */
 void ons_pair_shard_fini(ons_pair_shard *s);
 onestep_status ons_pair_shard_save(const ons_pair_shard *s, const char *folder, int number) ONESTEP_CHECK;
 /* Pairs in the shard file; 0 when absent or unreadable. */

@@ -16,6 +16,8 @@
 #include "io/json.h"
 #include "pipeline/generate.h"
 
+enum { MAX_BATCH = 1024 };
+
 typedef struct maker {
     ons_model *teacher;
     const ons_dataset *d;
@@ -23,7 +25,7 @@ typedef struct maker {
     ons_runner *runner;
     ons_pair_shard shard; /* buffers for one shard */
     ons_progress progress;
-    int made;
+    int made, batch;
 } maker;
 
 static json_t *settings_json(const maker *k)
@@ -33,8 +35,8 @@ static json_t *settings_json(const maker *k)
     return json_pack("{s:i, s:I, s:i, s:f, s:f, s:s, s:f, s:i, s:[I,I,I], s:i}", "version", ONS_PAIRS_VERSION,
                      "seed", (json_int_t)o->seed, "steps", o->steps, "guidance", o->guidance,
                      "guidance_keyword", o->guidance_keyword, "sampler", o->sampler, "p_keyword", o->p_keyword,
-                     "per_shard", ONS_PAIRS_PER_SHARD, "latent_shape", (json_int_t)k->shard.c,
-                     (json_int_t)k->shard.h, (json_int_t)k->shard.w, "context", k->shard.context);
+                     "per_shard", o->per_shard, "latent_shape", (json_int_t)k->shard.c, (json_int_t)k->shard.h,
+                     (json_int_t)k->shard.w, "context", k->shard.context);
 }
 
 static onestep_status check_settings(const char *path, const json_t *found, const json_t *wanted)
@@ -122,8 +124,8 @@ fail:
 /* All rows of one kind (names, or keywords), in batches. */
 static onestep_status run_kind(maker *k, uint64_t base, int n, bool keywords)
 {
-    int rows[1024], filled = 0;
-    const char *prompts[1024];
+    int rows[MAX_BATCH], filled = 0;
+    const char *prompts[MAX_BATCH];
     onestep_status st = ONESTEP_OK;
 
     for (int i = 0; i < n && st == ONESTEP_OK; i++) {
@@ -133,7 +135,7 @@ static onestep_status run_kind(maker *k, uint64_t base, int n, bool keywords)
             rows[filled] = i;
             prompts[filled++] = draw.caption;
         }
-        if (filled == k->o->batch || (i == n - 1 && filled)) {
+        if (filled == k->batch || (i == n - 1 && filled)) {
             st = run_batch(k, base, rows, filled, prompts, keywords ? k->o->guidance_keyword : k->o->guidance);
             k->made += filled;
             filled = 0;
@@ -149,7 +151,7 @@ static onestep_status run_kind(maker *k, uint64_t base, int n, bool keywords)
 
 static onestep_status make_shard(maker *k, int number, int n)
 {
-    uint64_t base = (uint64_t)number * ONS_PAIRS_PER_SHARD;
+    uint64_t base = (uint64_t)number * (uint64_t)k->o->per_shard;
     double start = ons_now_s(), joules = k->o->energy ? ons_energy_joules(k->o->energy) : -1;
     onestep_status st;
 
@@ -170,19 +172,19 @@ static onestep_status make_shard(maker *k, int number, int n)
 }
 
 /* How many pairs shard `number` should hold when `count` are asked for. */
-static int wanted_in_shard(int number, int count)
+static int wanted_in_shard(const ons_pairs_options *o, int number)
 {
-    int left = count - number * ONS_PAIRS_PER_SHARD;
+    int64_t left = o->count - (int64_t)number * o->per_shard;
 
-    return left < ONS_PAIRS_PER_SHARD ? left : ONS_PAIRS_PER_SHARD;
+    return left < o->per_shard ? (int)left : o->per_shard;
 }
 
 static onestep_status make_all(maker *k)
 {
-    int n_shards = (k->o->count + ONS_PAIRS_PER_SHARD - 1) / ONS_PAIRS_PER_SHARD;
+    int n_shards = (k->o->count - 1) / k->o->per_shard + 1;
 
     for (int i = 0; i < n_shards; i++) {
-        int n = wanted_in_shard(i, k->o->count);
+        int n = wanted_in_shard(k->o, i);
         onestep_status st;
 
         if (i % k->o->n_parts != k->o->part)
@@ -201,10 +203,11 @@ static onestep_status make_all(maker *k)
 
 static onestep_status check_options(const ons_pairs_options *o)
 {
-    if (o->count < 1 || o->batch < 1 || o->batch > 1024)
-        return ons_fail(ONESTEP_BAD_ARGUMENT,
-                        "%d pairs in batches of %d: expected at least 1, batches of 1 to 1024", o->count,
-                        o->batch);
+    if (o->count < 1 || o->batch < 0 || o->batch > MAX_BATCH || o->per_shard < 1)
+        return ons_fail(
+            ONESTEP_BAD_ARGUMENT,
+            "%d pairs in batches of %d and files of %d: expected at least 1, batches of 0 (by size) to %d",
+            o->count, o->batch, o->per_shard, MAX_BATCH);
     if (o->n_parts < 1 || o->part < 0 || o->part >= o->n_parts)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "part %d of %d: expected 0 to parts - 1", o->part, o->n_parts);
     if (!strcmp(o->sampler, "lcm") || !strcmp(o->sampler, "euler_a"))
@@ -215,18 +218,33 @@ static onestep_status check_options(const ons_pairs_options *o)
     return ONESTEP_OK;
 }
 
+/* As many as small pictures need to keep the cores busy, and no more memory for large ones. */
+static int batch_for(const ons_model *m, int width, int height)
+{
+    enum { PLENTY = 64 * 16 * 16 }; /* latent positions */
+    const int f = ons_vae_factor(&m->vae_config);
+    const int64_t n = PLENTY / ((int64_t)(width / f) * (height / f));
+
+    return n < 1 ? 1 : n > 64 ? 64 : (int)n;
+}
+
 onestep_status ons_pairs_make(ons_model *teacher, const ons_dataset *d, const ons_pairs_options *o)
 {
     maker k = {.teacher = teacher, .d = d, .o = o};
-    ons_runner_options ro = {
-        .batch = o->batch, .n_threads = o->n_threads, .precision = o->precision, .no_decoder = true};
+    ons_runner_options ro = {.width = o->width,
+                             .height = o->height,
+                             .n_threads = o->n_threads,
+                             .precision = o->precision,
+                             .no_decoder = true};
     onestep_status st;
 
     ONS_TRY(check_options(o));
+    ONS_TRY(ons_size_resolve(teacher, &ro.width, &ro.height));
+    k.batch = ro.batch = o->batch ? o->batch : batch_for(teacher, ro.width, ro.height);
     ONS_TRY(ons_runner_create(teacher, &ro, &k.runner));
     ons_runner_latent_shape(k.runner, &k.shard.h, &k.shard.w, &k.shard.c);
     k.shard.context = ons_tokenizer_context(teacher->tokenizer);
-    ONS_TRY(ons_pair_shard_allocate(&k.shard));
+    ONS_TRY(ons_pair_shard_allocate(&k.shard, o->per_shard));
     ONS_TRY(settle_index(&k));
     ons_progress_begin(&k.progress, "pairs", "pair", 0, o->count / o->n_parts);
     st = make_all(&k);

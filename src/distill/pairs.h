@@ -13,7 +13,7 @@
 #include "energy/energy.h"
 #include "pipeline/folder.h"
 
-enum { ONS_PAIRS_VERSION = 1, ONS_PAIRS_PER_SHARD = 256 };
+enum { ONS_PAIRS_VERSION = 1 };
 
 typedef struct ons_pairs_options {
     const char *output;
@@ -23,8 +23,11 @@ typedef struct ons_pairs_options {
     const char *sampler;               /* deterministic */
     double p_keyword;                  /* share of keyword captions */
     uint64_t seed;
+    int per_shard;     /* pairs of one file, which are lost together when a run is interrupted */
+    int width, height; /* pixels; 0: the model's own */
     int part, n_parts; /* this process makes the shards k with k % n_parts == part; 0, 1: all */
-    int batch, n_threads;
+    int batch;         /* 0: by size */
+    int n_threads;
     ons_dtype precision;
     ons_energy *energy; /* may be NULL */
 } ons_pairs_options;

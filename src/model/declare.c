@@ -12,7 +12,7 @@ static onestep_status finish(ons_graph **g, ons_params *params)
 ons_nn_adapter ons_unet_adapter(ons_params *params, int slot, int rank, bool trainable)
 {
     return (ons_nn_adapter){
-        .params = params, .slot = slot, .rank = rank, .trainable = trainable, .prefix = "unet."};
+        .params = params, .slot = slot, .rank = rank, .trainable = trainable, .prefix = "unet"};
 }
 
 /* The adapter of a set that is declared already, or the set itself where there is none. */

@@ -19,7 +19,7 @@ typedef struct ons_nn_adapter {
     int slot;           /* of `params` in the plan */
     int rank;           /* 0: no adapter */
     bool trainable;
-    const char *prefix; /* "unet." */
+    const char *prefix; /* "unet" */
 } ons_nn_adapter;
 
 typedef struct ons_nn {

@@ -59,6 +59,8 @@ static const row rows[] = {
      .help = "the teacher's default sampler"},
     {"pairs.count", ROW_INT, AT(pairs.count), 4096, 1, 1e9, .help = "noise-latent pairs"},
     {"pairs.steps", ROW_INT, AT(pairs.steps), 20, 1, 1000, .help = "teacher steps per pair"},
+    {"pairs.per_shard", ROW_INT, AT(pairs.per_shard), 256, 1, 65536,
+     .help = "pairs of one file; an interruption loses those of the one at work"},
     {"pairs.guidance", ROW_REAL, AT(pairs.guidance), 3, 0, 100, .help = "guidance for names"},
     {"pairs.guidance_keyword", ROW_REAL, AT(pairs.guidance_keyword), 3, 0, 100,
      .help = "guidance for keywords"},

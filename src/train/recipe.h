@@ -40,7 +40,7 @@ typedef struct ons_recipe {
         char sampler[32];
     } sample;
     struct {
-        int count, steps;
+        int count, steps, per_shard;
         double guidance, guidance_keyword;
         char sampler[32];
     } pairs;

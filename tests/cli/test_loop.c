@@ -122,6 +122,7 @@ static void an_adapter_is_distilled(void **state)
     assert_int_equal(ons_safetensors_open(in_folder(folder, "adapted/pytorch_lora_weights.safetensors"), &file),
                      ONESTEP_OK);
     assert_non_null(ons_safetensors_find(file, weights));
+    assert_non_null(ons_safetensors_find(file, "unet.conv_in.lora_B.weight"));
     ons_safetensors_close(&file);
 
     program_signal(SIGKILL, in_folder(folder, "adapted2/training/distill.safetensors"));
