@@ -24,3 +24,9 @@ for picture in pictures/*.png; do
 done
 "$onestep" eval -m student --data pictures --n 4 --features features
 "$python" "$here/check_folder.py" "$onestep" student
+
+# the same with an adapter: merged, and as the LoRA that diffusers puts on the teacher
+"$onestep" distill -q -m teacher --data captions.txt --pairs pairs --iterations 12 -o adapted \
+    --set distill.lora_rank=4,distill.warmup_iterations=8,distill.batch_size=2,distill.pair_batch_size=2,distill.lr=1e-2,distill.ema=0.5
+"$python" "$here/check_folder.py" "$onestep" adapted
+"$python" "$here/check_folder.py" "$onestep" adapted --teacher teacher
