@@ -131,6 +131,12 @@ static onestep_status create(const ons_distill *ctx, void **state)
                       r->distill.min_timestep, r->distill.max_timestep);
         goto fail;
     }
+    if (r->distill.accumulate > 1 && r->distill.critic_steps > 1) {
+        st = ons_fail(ONESTEP_BAD_ARGUMENT,
+                      "distill.accumulate %d with distill.critic_steps %d: one of them must be 1",
+                      r->distill.accumulate, r->distill.critic_steps);
+        goto fail;
+    }
     s->ctx = ctx;
     s->h = s->w = ctx->teacher->unet_config.sample_size;
     if (ctx->pairs) {
@@ -230,34 +236,51 @@ static void load_pairs(dmd *s, const generator *gen, int64_t step)
     }
 }
 
-static onestep_status update_critic(dmd *s, const generator *gen, int64_t step, double *loss, bool *skipped)
+static ons_adamw_options optimizer_options(const ons_recipe *r, double lr)
+{
+    return (ons_adamw_options){.lr = lr,
+                               .beta1 = 0.9,
+                               .beta2 = 0.999,
+                               .eps = 1e-8,
+                               .weight_decay = r->distill.weight_decay,
+                               .clip = r->distill.clip};
+}
+
+/* Where one evaluation of the generator stands: its step, the index of its draws, and its place among the
+ * step's. */
+typedef struct turn {
+    int64_t step, draw;
+    int part, n_parts;
+} turn;
+
+/* Denoising steps on what the generator just made; with several evaluations a step, the last one's gradients
+ * complete the sum. */
+static onestep_status update_critic(dmd *s, const generator *gen, turn at, double *loss, bool *skipped)
 {
     const ons_recipe *r = s->ctx->r;
-    ons_adamw_options opt = {.lr = r->distill.fake_lr * fmin(1, (double)(step + 1) / 50),
-                             .beta1 = 0.9,
-                             .beta2 = 0.999,
-                             .eps = 1e-8,
-                             .weight_decay = r->distill.weight_decay,
-                             .clip = r->distill.clip};
+    ons_adamw_options opt = optimizer_options(r, r->distill.fake_lr * fmin(1, (double)(at.step + 1) / 50));
     size_t tokens = (size_t)ons_tokenizer_context(s->ctx->teacher->tokenizer);
+    const int n_steps = r->distill.critic_steps;
     onestep_status st;
 
     memcpy(ons_plan_input(s->critic, "x"), ons_plan_result(gen->plan, "x"),
            (size_t)s->batch * s->latent * sizeof(float));
     memcpy(ons_plan_input(s->critic, "ids"), ons_plan_input(gen->plan, "ids"),
            (size_t)s->batch * tokens * sizeof(int32_t));
-    *loss = 0;
-    for (int k = 0; k < r->distill.critic_steps; k++) {
-        load_noise_levels(
-            s, s->critic, "", s->batch, (uint64_t)step * (uint64_t)r->distill.critic_steps + (uint64_t)k, 0,
-            s->ctx->teacher->schedule.n - 1, ONS_STREAM_CRITIC_TIMESTEP, ONS_STREAM_CRITIC_EPSILON);
-        if ((st = ons_plan_run(s->critic)) != ONESTEP_OK)
-            return st;
-        *loss += *(const float *)ons_plan_result(s->critic, "loss") / r->distill.critic_steps;
-        if (!ons_adamw_step(s->opt_fake, &opt, NULL))
+    for (int k = 0; k < n_steps; k++) {
+        load_noise_levels(s, s->critic, "", s->batch, (uint64_t)(at.draw * n_steps + k), 0,
+                          s->ctx->teacher->schedule.n - 1, ONS_STREAM_CRITIC_TIMESTEP,
+                          ONS_STREAM_CRITIC_EPSILON);
+        ONS_TRY(ons_plan_run(s->critic));
+        *loss += *(const float *)ons_plan_result(s->critic, "loss") / (n_steps * at.n_parts);
+        if (at.n_parts > 1)
+            ONS_TRY(ons_adamw_gather(s->opt_fake));
+        if (at.part == at.n_parts - 1 && !ons_adamw_step(s->opt_fake, &opt, NULL))
             *skipped = true;
     }
     return ONESTEP_OK;
+fail:
+    return st;
 }
 
 static double lr_now(const ons_recipe *r, int64_t step)
@@ -278,53 +301,70 @@ static double scalar_result(const generator *gen, const char *name)
 
 enum { V_REGRESSION, V_DIRECTION, V_REAL, V_FAKE, V_CRITIC, V_GRAD };
 
-static onestep_status step_generator(dmd *s, const generator *gen, int64_t step, double *values, bool *skipped)
+static onestep_status run_generator(dmd *s, const generator *gen, turn at, double *values)
 {
     const ons_recipe *r = s->ctx->r;
-    ons_adamw_options opt = {.lr = lr_now(r, step),
-                             .beta1 = 0.9,
-                             .beta2 = 0.999,
-                             .eps = 1e-8,
-                             .weight_decay = r->distill.weight_decay,
-                             .clip = r->distill.clip};
     onestep_status st;
 
     if (gen->n_dm) {
-        if ((st = load_fresh(s, gen, step)) != ONESTEP_OK)
-            return st;
-        load_noise_levels(s, gen->plan, "match_", gen->n_dm, (uint64_t)step, r->distill.min_timestep,
-                          matching_limit(r, step), ONS_STREAM_MATCH_TIMESTEP, ONS_STREAM_MATCH_EPSILON);
+        ONS_TRY(load_fresh(s, gen, at.draw));
+        load_noise_levels(s, gen->plan, "match_", gen->n_dm, (uint64_t)at.draw, r->distill.min_timestep,
+                          matching_limit(r, at.step), ONS_STREAM_MATCH_TIMESTEP, ONS_STREAM_MATCH_EPSILON);
     }
     if (gen->n_reg)
-        load_pairs(s, gen, step);
-    if ((st = ons_plan_run(gen->plan)) != ONESTEP_OK)
-        return st;
-    values[V_REGRESSION] = scalar_result(gen, "regression");
-    values[V_DIRECTION] = scalar_result(gen, "direction2");
-    values[V_REAL] = sqrt(scalar_result(gen, "real2"));
-    values[V_FAKE] = sqrt(scalar_result(gen, "fake2"));
-    /* matching alone: nothing may move the generator before the fake score knows it */
-    if (!r->distill.weight_reg && step < r->distill.warmup_iterations)
-        return ONESTEP_OK;
-    if (ons_adamw_step(s->opt_g, &opt, &values[V_GRAD]))
+        load_pairs(s, gen, at.draw);
+    ONS_TRY(ons_plan_run(gen->plan));
+    values[V_REGRESSION] += scalar_result(gen, "regression") / at.n_parts;
+    values[V_DIRECTION] += scalar_result(gen, "direction2") / at.n_parts;
+    values[V_REAL] += sqrt(scalar_result(gen, "real2")) / at.n_parts;
+    values[V_FAKE] += sqrt(scalar_result(gen, "fake2")) / at.n_parts;
+    return ONESTEP_OK;
+fail:
+    return st;
+}
+
+/* Matching alone: nothing may move the generator before the fake score knows it. */
+static bool generator_moves(const ons_recipe *r, int64_t step)
+{
+    return r->distill.weight_reg > 0 || step >= r->distill.warmup_iterations;
+}
+
+static void move_generator(dmd *s, int64_t step, double *norm, bool *skipped)
+{
+    const ons_recipe *r = s->ctx->r;
+    ons_adamw_options opt = optimizer_options(r, lr_now(r, step));
+
+    if (ons_adamw_step(s->opt_g, &opt, norm))
         ons_ema_update(s->ema, s->g, fmin(r->distill.ema, (1.0 + (double)step) / (10.0 + (double)step)));
     else
         *skipped = true;
-    return ONESTEP_OK;
 }
 
-static onestep_status step(void *state, int64_t at, double *values, bool *skipped)
+static onestep_status step(void *state, int64_t step, double *values, bool *skipped)
 {
     dmd *s = state;
     const ons_recipe *r = s->ctx->r;
-    bool warm = s->warm.plan && (at < r->distill.warmup_iterations || !s->match.plan);
+    bool warm = s->warm.plan && (step < r->distill.warmup_iterations || !s->match.plan);
+    const bool moves = generator_moves(r, step);
     const generator *gen = warm ? &s->warm : &s->match;
+    const int n = r->distill.accumulate;
     onestep_status st;
 
     memset(values, 0, 6 * sizeof *values);
-    if ((st = step_generator(s, gen, at, values, skipped)) != ONESTEP_OK || !s->critic)
-        return st;
-    return update_critic(s, gen, at, &values[V_CRITIC], skipped);
+    for (int i = 0; i < n; i++) {
+        const turn at = {.step = step, .draw = step * n + i, .part = i, .n_parts = n};
+
+        ONS_TRY(run_generator(s, gen, at, values));
+        if (n > 1 && moves)
+            ONS_TRY(ons_adamw_gather(s->opt_g));
+        if (s->critic)
+            ONS_TRY(update_critic(s, gen, at, &values[V_CRITIC], skipped));
+    }
+    if (moves)
+        move_generator(s, step, &values[V_GRAD], skipped);
+    return ONESTEP_OK;
+fail:
+    return st;
 }
 
 static ons_params *student(void *state)

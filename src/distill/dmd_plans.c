@@ -115,7 +115,8 @@ static onestep_status refuse(const dmd *s, const need *n)
     return ons_fail(ONESTEP_NO_MEMORY,
                     "a step of %d noises and %d pairs of %lldx%lld latents takes %.1f GB (weights as kernels "
                     "read them %.1f, buffers %.1f), "
-                    "%.1f GB are to be had: take smaller batches (distill.batch_size, distill.pair_batch_size) "
+                    "%.1f GB are to be had: take smaller batches (distill.batch_size, distill.pair_batch_size; "
+                    "more of them a step with distill.accumulate) "
                     "or smaller pictures%s",
                     r->distill.batch_size, r->distill.pair_batch_size, (long long)s->h, (long long)s->w,
                     (n->weights + n->buffers) / GB, n->weights / GB, n->buffers / GB, room_for(s) / GB,

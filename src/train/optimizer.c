@@ -12,6 +12,8 @@
 struct ons_adamw {
     ons_params *params; /* not owned */
     ons_params *grads, *m, *v;
+    ons_params *sum; /* of gathered gradients; NULL before the first */
+    int n_gathered;
     int64_t steps;
 };
 
@@ -41,6 +43,7 @@ void ons_adamw_destroy(ons_adamw **o)
     ons_params_destroy(&(*o)->grads);
     ons_params_destroy(&(*o)->m);
     ons_params_destroy(&(*o)->v);
+    ons_params_destroy(&(*o)->sum);
     ons_free(*o);
     *o = NULL;
 }
@@ -153,10 +156,47 @@ static void step_one(ons_adamw *o, const ons_adamw_options *opt, double grad_sca
     ons_params_touch(o->params);
 }
 
+onestep_status ons_adamw_gather(ons_adamw *o)
+{
+    const int64_t n = (int64_t)ons_params_region_size(o->grads);
+    const float *g = ons_params_region(o->grads);
+    const bool first = o->n_gathered == 0;
+    float *sum;
+    onestep_status st;
+
+    if (!o->sum && (st = ons_params_clone(o->params, false, &o->sum)) != ONESTEP_OK)
+        return st;
+    sum = ons_params_region(o->sum);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++)
+        sum[i] = first ? g[i] : sum[i] + g[i];
+    o->n_gathered++;
+    return ONESTEP_OK;
+}
+
+/* The mean of what was gathered takes the place of the plan's gradients. */
+static void take_gathered(ons_adamw *o)
+{
+    const int64_t n = (int64_t)ons_params_region_size(o->grads);
+    float *g = ons_params_region(o->grads), scale;
+    const float *sum;
+
+    if (!o->n_gathered)
+        return;
+    scale = 1.0f / (float)o->n_gathered;
+    sum = ons_params_region(o->sum);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++)
+        g[i] = sum[i] * scale;
+    o->n_gathered = 0;
+}
+
 bool ons_adamw_step_group(ons_adamw *const *group, int n, const ons_adamw_options *opt, double *grad_norm)
 {
     double squares = 0, norm;
 
+    for (int i = 0; i < n; i++)
+        take_gathered(group[i]);
     for (int i = 0; i < n; i++)
         squares += sum_squares(ons_params_region(group[i]->grads), ons_params_region_size(group[i]->grads));
     norm = sqrt(squares);

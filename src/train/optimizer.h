@@ -38,6 +38,12 @@ bool ons_adamw_step(ons_adamw *o, const ons_adamw_options *opt, double *grad_nor
 /* ema = decay * ema + (1 - decay) * params, same layout; touches ema. */
 void ons_ema_update(ons_params *ema, ons_params *params, double decay);
 
+/*
+ * Gradient accumulation: adds what a plan has written to a sum. The next step takes the mean over the calls since the last one, and begins
+ * anew. NO_MEMORY at the first call. Without any call, a step takes the plan's gradients as they are.
+ */
+onestep_status ons_adamw_gather(ons_adamw *o) ONESTEP_CHECK;
+
 /* L2 norm of a set's values, summed in double in a fixed order. */
 double ons_params_norm(ons_params *p);
 

@@ -79,6 +79,8 @@ static const row rows[] = {
      .help = "highest t of the matching term"},
     {"distill.critic_steps", ROW_INT, AT(distill.critic_steps), 1, 1, 100,
      .help = "fake-score updates per generator update"},
+    {"distill.accumulate", ROW_INT, AT(distill.accumulate), 1, 1, 100000,
+     .help = "batches whose gradients make one step: larger steps in the same memory"},
     {"distill.lora_rank", ROW_INT, AT(distill.lora_rank), 0, 0, 1024,
      .help = "train adapters of this rank beside the teacher's frozen network; 0: all weights"},
     {"distill.recompute", ROW_INT, AT(distill.recompute), -1, -1, 1,

@@ -47,7 +47,7 @@ typedef struct ons_recipe {
     struct {
         char method[32];
         int iterations, warmup_iterations, batch_size, pair_batch_size, timestep, min_timestep, max_timestep,
-            critic_steps, lora_rank, recompute;
+            critic_steps, accumulate, lora_rank, recompute;
         int late_iterations, late_max_timestep;
         double lr, match_lr, fake_lr, low_snr_boost, weight_dm, weight_reg, weight_latent, weight_pixel,
             guidance, guidance_keyword, ema, clip, weight_decay;

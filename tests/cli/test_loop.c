@@ -135,6 +135,12 @@ static void an_adapter_is_distilled(void **state)
     assert_same_file(in_folder(folder, "adapted/unet/diffusion_pytorch_model.safetensors"),
                      in_folder(folder, "adapted2/unet/diffusion_pytorch_model.safetensors"));
 
+    run_program(&r, ADAPTED("0,distill.accumulate=2,distill.iterations=4,distill.warmup_iterations=2"), "-o",
+                in_folder(folder, "gathered"), NULL);
+    expect(&r, 0, "");
+    run_program(&r, ADAPTED("0,distill.accumulate=2,distill.critic_steps=2"), "-o", in_folder(folder, "x"),
+                NULL);
+    expect(&r, 2, "distill.accumulate");
     run_program(&r, ADAPTED("0"), "-o", in_folder(folder, "x"), "--init", in_folder(folder, "student"), NULL);
     expect(&r, 1, "pytorch_lora_weights.safetensors is missing");
     run_program(&r, "generate", "-m", in_folder(folder, "adapted"), "-p", "circle", "-s", "7", "-o",

@@ -73,6 +73,32 @@ static void steps_follow_the_formula(void **state)
     ons_params_destroy(&p);
 }
 
+/* Parts that differ from the step's gradients by +-d, gathered, give the step of their mean; the next step begins anew. */
+static void gathered_gradients_are_averaged(void **state)
+{
+    ons_adamw_options opt = { .lr = 1e-2, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .weight_decay = 0.1 };
+    ons_params *p = make_params(), *before;
+    ons_adamw *o;
+
+    (void)state;
+    assert_int_equal(ons_params_clone(p, true, &before), ONESTEP_OK);
+    assert_int_equal(ons_adamw_create(p, &o), ONESTEP_OK);
+    for (uint64_t t = 1; t <= 3; t++) {
+        for (int part = 0; part < 2; part++) {
+            set_gradients(o, t, part ? 0.25f : 1.75f);
+            assert_int_equal(ons_adamw_gather(o), ONESTEP_OK);
+        }
+        assert_true(ons_adamw_step(o, &opt, NULL));
+    }
+    set_gradients(o, 4, 1); /* not gathered: taken as it is */
+    assert_true(ons_adamw_step(o, &opt, NULL));
+    for (int i = 0; i < N; i++)
+        assert_true(fabs(ons_params_data(p, 0)[i] - textbook(ons_params_data(before, 0)[i], i, 4, &opt, 0.1)) < 1e-5);
+    ons_adamw_destroy(&o);
+    ons_params_destroy(&before);
+    ons_params_destroy(&p);
+}
+
 static void a_group_is_clipped_by_its_common_norm(void **state)
 {
     /* after one step m = (1 - beta1) g, so the moments show the gradient that was used */
@@ -138,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_follow_the_formula),
+        cmocka_unit_test(gathered_gradients_are_averaged),
         cmocka_unit_test(a_group_is_clipped_by_its_common_norm),
         cmocka_unit_test(a_non_finite_gradient_changes_nothing),
         cmocka_unit_test(ema_moves_by_its_decay),
