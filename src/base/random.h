@@ -21,7 +21,7 @@ uint64_t ons_rand_below(uint64_t seed, uint64_t stream, uint64_t index, uint64_t
 /* A seed drawn from the operating system. */
 uint64_t ons_random_seed(void);
 
-/* torch.randn(n) of a CPU generator with manual_seed(seed), in torch's element order. */
-void ons_torch_randn(uint64_t seed, float *dst, size_t n);
+/* What the draw-th (from 0) of consecutive torch.randn(n) gives of a CPU generator with manual_seed(seed), in torch's element order. */
+void ons_torch_randn(uint64_t seed, int draw, float *dst, size_t n);
 
 #endif

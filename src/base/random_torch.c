@@ -84,22 +84,25 @@ static void small_randn(twister *t, float *dst, size_t n)
     }
 }
 
-void ons_torch_randn(uint64_t seed, float *dst, size_t n)
+/* The last block is drawn anew where n is no multiple of 16. */
+static void large_randn(twister *t, float *dst, size_t n)
 {
-    twister t;
-
-    seed_twister(&t, (uint32_t)seed);
-    if (n < 16) {
-        small_randn(&t, dst, n);
-        return;
-    }
     for (size_t i = 0; i < n; i++)
-        dst[i] = uniform24(&t);
+        dst[i] = uniform24(t);
     for (size_t i = 0; i + 16 <= n; i += 16)
         transform_block(dst + i);
     if (n % 16) {
         for (size_t i = n - 16; i < n; i++)
-            dst[i] = uniform24(&t);
+            dst[i] = uniform24(t);
         transform_block(dst + n - 16);
     }
+}
+
+void ons_torch_randn(uint64_t seed, int draw, float *dst, size_t n)
+{
+    twister t;
+
+    seed_twister(&t, (uint32_t)seed);
+    for (int i = 0; i <= draw; i++)
+        (n < 16 ? small_randn : large_randn)(&t, dst, n);
 }

@@ -34,7 +34,7 @@ static const cli_option options[] = {
      .help = "guidance; 0 and 1 are off; default the model's own", .synonym = "guidance-scale"},
     {0, "sampler", CLI_TEXT, offsetof(bench_args, sampler), .unit = "NAME", .help = "default the model's own",
      .synonym = "sampling-method"},
-    {0, "batch-size", CLI_INT, offsetof(bench_args, batch), .min = 1, .max = 64, .preset = "1",
+    {'b', "batch-size", CLI_INT, offsetof(bench_args, batch), .min = 1, .max = 64, .preset = "1",
      .help = "pictures computed together"},
     {0, "vae-tiling", CLI_FLAG, offsetof(bench_args, vae_tiling), .help = "decode tile by tile"},
     {0, "runs", CLI_INT, offsetof(bench_args, runs), .min = 1, .max = ONS_BENCH_MAX_RUNS, .preset = "5",

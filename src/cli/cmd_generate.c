@@ -237,7 +237,7 @@ static onestep_status run_batch(generate_job *j, ons_runner *r, ons_run_settings
         seeds[i] = j->seed + (uint64_t)(at + i);
         negatives[i] = j->negative ? j->negative : "";
         if (j->init)
-            ONS_TRY(ons_runner_encode_picture(r, j->init, s->noise, seeds[i], clean + (size_t)i * size, noise + (size_t)i * size));
+            ONS_TRY(ons_runner_draw_encoded(r, s->noise, seeds[i], clean + (size_t)i * size, noise + (size_t)i * size));
         else
             ons_picture_noise(s->noise, seeds[i], h, w, c, noise + (size_t)i * size);
     }
@@ -261,6 +261,7 @@ static onestep_status run_all(generate_job *j, ons_runner *r, ons_run_settings *
     const char **negatives = ons_calloc((size_t)batch, sizeof *negatives);
     const long n_runs = (j->n + batch - 1) / batch;
     step_counter counter = {.done = 0};
+    bool begun = false;
     onestep_status st = ONESTEP_OK;
 
     j->rgb = ons_malloc((size_t)j->n * (size_t)j->width * (size_t)j->height * 3);
@@ -268,13 +269,16 @@ static onestep_status run_all(generate_job *j, ons_runner *r, ons_run_settings *
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for %d pictures of %dx%d", j->n, j->width, j->height);
         goto fail;
     }
+    if (j->init)
+        ONS_TRY(ons_runner_encode_picture(r, j->init));
     ons_progress_begin(&counter.progress, "generate", "step", 0, n_runs * j->run.evaluations);
+    begun = true;
     s->progress = count_step;
     s->user = &counter;
     for (int at = 0; at < j->n; at += batch)
         ONS_TRY(run_batch(j, r, s, at, j->n - at < batch ? j->n - at : batch, noise, clean, seeds, negatives));
 fail:
-    if (noise && seeds && negatives && j->rgb)
+    if (begun)
         ons_progress_end(&counter.progress);
     ons_free(noise);
     ons_free(clean);

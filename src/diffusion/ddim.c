@@ -15,7 +15,7 @@ static double next_abar(const ons_sampler *s)
     int t;
 
     if (s->custom)
-        t = ons_sampler_last(s) ? -1 : s->timesteps[s->index + 1];
+        t = ons_sampler_last(s) ? -1 : (int)s->timesteps[s->index + 1];
     else
         t = ons_sampler_t(s) - s->schedule.n / s->n_steps;
     return t < 0 ? end : s->schedule.abar[t];

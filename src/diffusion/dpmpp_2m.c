@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-static onestep_status make_timesteps(const ons_schedule *s, int n_steps, int *timesteps)
+static onestep_status make_timesteps(const ons_schedule *s, int n_steps, double *timesteps)
 {
     onestep_status st;
 
@@ -21,7 +21,7 @@ static onestep_status make_timesteps(const ons_schedule *s, int n_steps, int *ti
     for (int i = 0; i < n_steps; i++)
         timesteps[i] = s->spacing == ONS_SPACING_LEADING
                            ? (n_steps - i) * (s->n / (n_steps + 1)) + s->steps_offset
-                           : (int)nearbyint((n_steps - i) * ((s->n - 1.0) / n_steps));
+                           : nearbyint((n_steps - i) * ((s->n - 1.0) / n_steps));
     ONS_TRY(ons_timesteps_check(s, n_steps, timesteps));
     return ONESTEP_OK;
 fail:

@@ -23,6 +23,7 @@ static void step(ons_sampler *s, const float *out)
 const ons_sampler_kind ons_sampler_euler = {.name = "euler",
                                             .spacing = ONS_SPACING_LINSPACE,
                                             .sigma_space = true,
+                                            .timesteps = ons_sigma_timesteps,
                                             .begin = ons_sigma_begin,
                                             .input = input,
                                             .step = step};

@@ -30,6 +30,7 @@ const ons_sampler_kind ons_sampler_euler_a = {.name = "euler_a",
                                               .n_history = 1,
                                               .stochastic = true,
                                               .sigma_space = true,
+                                              .timesteps = ons_sigma_timesteps,
                                               .begin = ons_sigma_begin,
                                               .input = input,
                                               .step = step};

@@ -15,7 +15,7 @@ static int count_evaluations(int n_steps)
 }
 
 /* Evaluations 2k - 1 and 2k are at timestep k: the second look of step k - 1, the first of step k. */
-static int timestep_at(const ons_sampler *s, int e)
+static double timestep_at(const ons_sampler *s, int e)
 {
     return s->timesteps[(e + 1) / 2];
 }
@@ -63,6 +63,7 @@ const ons_sampler_kind ons_sampler_heun = {.name = "heun",
                                            .n_history = N_HISTORY,
                                            .sigma_space = true,
                                            .order = 2,
+                                           .timesteps = ons_sigma_timesteps,
                                            .evaluations = count_evaluations,
                                            .timestep = timestep_at,
                                            .begin = ons_sigma_begin,

@@ -10,7 +10,7 @@
 
 enum { ORIGINAL_STEPS = 50 }; /* the grid that consistency models are trained on: every n/50-th timestep */
 
-static onestep_status make_timesteps(const ons_schedule *s, int n_steps, int *timesteps)
+static onestep_status make_timesteps(const ons_schedule *s, int n_steps, double *timesteps)
 {
     const int grid = s->n < ORIGINAL_STEPS ? s->n : ORIGINAL_STEPS, stride = s->n / grid;
     const onestep_status st = ons_steps_check(n_steps, grid);
@@ -31,8 +31,10 @@ static void step(ons_sampler *s, const float *out)
     double keep = 1, fresh = 0;
 
     if (!ons_sampler_last(s)) {
-        keep = ons_schedule_a(&s->schedule, s->timesteps[s->index + 1]);
-        fresh = ons_schedule_s(&s->schedule, s->timesteps[s->index + 1]);
+        const int next = (int)s->timesteps[s->index + 1];
+
+        keep = ons_schedule_a(&s->schedule, next);
+        fresh = ons_schedule_s(&s->schedule, next);
         s->noise_fn(s->user, s->history, s->size);
     }
     for (size_t i = 0; i < s->size; i++) {

@@ -4,8 +4,9 @@
  * first step is taken twice, the second time with the mean of both evaluations, so that n steps cost n + 1
  * evaluations.
  *
- * As in diffusers the next timestep is t - floor(T / n), also where the grid's neighbour is one off, and a run
- * that begins in the middle of its timesteps (image to image) repeats its first step one entry later.
+ * As in diffusers the next timestep is t - floor(T / n), also where the grid's neighbour is one off (the list's
+ * next where the caller gives one), and a run that begins in the middle of its timesteps (image to image)
+ * repeats its first step one entry later.
  */
 #include "diffusion/sampler_impl.h"
 
@@ -23,15 +24,25 @@ static int count_evaluations(int n_steps)
     return n_steps > 1 ? n_steps + 1 : 1;
 }
 
-/* Entry e of t0, t1, t1, t2, ... */
-static int timestep_at(const ons_sampler *s, int e)
+/* Entry of the timesteps that evaluation e is at: 0, 1, 1, 2, ... */
+static int entry_of(int e)
 {
-    return s->timesteps[e > 1 ? e - 1 : e];
+    return e > 1 ? e - 1 : e;
 }
 
-static int stride(const ons_sampler *s)
+static double timestep_at(const ons_sampler *s, int e)
 {
-    return s->schedule.n / s->n_steps;
+    return s->timesteps[entry_of(e)];
+}
+
+/* The timestep `by` entries after that of evaluation e; past the end -1. */
+static int neighbour(const ons_sampler *s, int e, int by)
+{
+    const int k = entry_of(e) + by;
+
+    if (s->custom)
+        return k < s->n_steps ? (int)s->timesteps[k] : -1;
+    return (int)timestep_at(s, e) - by * (s->schedule.n / s->n_steps);
 }
 
 static double abar_at(const ons_sampler *s, int t)
@@ -74,8 +85,7 @@ static transfer transfer_of(const ons_sampler *s, int from, int to)
 
 static void first_step(ons_sampler *s, const float *out)
 {
-    const int t = timestep_at(s, s->index);
-    const transfer f = transfer_of(s, t, t - stride(s));
+    const transfer f = transfer_of(s, neighbour(s, s->index, 0), neighbour(s, s->index, 1));
 
     memcpy(kept(s, 0, 0), out, s->size * sizeof *out);
     memcpy(s->history + START * s->size, s->x, s->size * sizeof *out);
@@ -86,8 +96,7 @@ static void first_step(ons_sampler *s, const float *out)
 /* The first step again, with the mean of the outputs at its two ends. */
 static void repeat_step(ons_sampler *s, const float *out)
 {
-    const int t = timestep_at(s, s->index);
-    const transfer f = transfer_of(s, t + stride(s), t);
+    const transfer f = transfer_of(s, neighbour(s, s->index, -1), neighbour(s, s->index, 0));
     const float *start = s->history + START * s->size, *first = kept(s, 0, 0);
 
     for (size_t i = 0; i < s->size; i++)
@@ -96,7 +105,7 @@ static void repeat_step(ons_sampler *s, const float *out)
 
 static void step(ons_sampler *s, const float *out)
 {
-    const int e = s->index - s->first, t = timestep_at(s, s->index), newest = e - 1;
+    const int e = s->index - s->first, newest = e - 1;
     const int n = newest < N_KEPT ? newest + 1 : N_KEPT;
     transfer f;
 
@@ -104,7 +113,7 @@ static void step(ons_sampler *s, const float *out)
         (e == 0 ? first_step : repeat_step)(s, out);
         return;
     }
-    f = transfer_of(s, t, t - stride(s));
+    f = transfer_of(s, neighbour(s, s->index, 0), neighbour(s, s->index, 1));
     memcpy(kept(s, newest, 0), out, s->size * sizeof *out);
     for (size_t i = 0; i < s->size; i++)
         s->x[i] = (float)(f.of_x * s->x[i] + f.of_out * mix(s, newest, n, i));

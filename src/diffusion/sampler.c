@@ -69,7 +69,7 @@ static ons_schedule adopt(const ons_sampler_kind *kind, const ons_schedule *sche
 }
 
 static onestep_status own_timesteps(const ons_sampler_kind *kind, const ons_schedule *schedule, int n_steps,
-                                    int *timesteps)
+                                    double *timesteps)
 {
     const ons_schedule s = adopt(kind, schedule);
 
@@ -78,22 +78,24 @@ static onestep_status own_timesteps(const ons_sampler_kind *kind, const ons_sche
 }
 
 onestep_status ons_sampler_check(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
-                                 int *timesteps_out)
+                                 double *timesteps_out)
 {
     const ons_sampler_kind *kind = find_kind(name);
-    int grid[ONS_MAX_TIMESTEPS];
+    double grid[ONS_MAX_TIMESTEPS];
     onestep_status st;
 
     if (!kind)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "sampler \"%s\" is not known; there are %s", name,
                         ons_sampler_names());
     ONS_TRY(ons_steps_check(n_steps, s->n));
+    for (int i = 0; timesteps && i < n_steps; i++)
+        grid[i] = timesteps[i];
     if (timesteps)
-        ONS_TRY(ons_timesteps_check(s, n_steps, timesteps));
+        ONS_TRY(ons_timesteps_check(s, n_steps, grid));
     else
         ONS_TRY(own_timesteps(kind, s, n_steps, grid));
     if (timesteps_out)
-        memmove(timesteps_out, timesteps ? timesteps : grid, (size_t)n_steps * sizeof *grid);
+        memcpy(timesteps_out, grid, (size_t)n_steps * sizeof *grid);
     return ONESTEP_OK;
 fail:
     return st;
@@ -163,25 +165,24 @@ void ons_sampler_begin(ons_sampler *s, const float *unit_noise)
     s->kind->begin(s, unit_noise);
 }
 
-static int timestep_of(const ons_sampler *s, int e)
+static double timestep_of(const ons_sampler *s, int e)
 {
     return s->kind->timestep ? s->kind->timestep(s, e) : s->timesteps[e];
 }
 
 void ons_sampler_begin_from(ons_sampler *s, int first_step, const float *clean, const float *unit_noise)
 {
-    double a, b;
-    int t;
+    double a, b, t;
 
     s->first = s->index = first_step * (s->kind->order > 1 ? s->kind->order : 1);
     t = timestep_of(s, s->index);
-    a = s->kind->sigma_space ? 1 : ons_schedule_a(&s->schedule, t);
-    b = s->kind->sigma_space ? ons_schedule_sigma(&s->schedule, t) : ons_schedule_s(&s->schedule, t);
+    a = s->kind->sigma_space ? 1 : ons_schedule_a(&s->schedule, (int)t);
+    b = s->kind->sigma_space ? ons_schedule_sigma(&s->schedule, t) : ons_schedule_s(&s->schedule, (int)t);
     for (size_t i = 0; i < s->size; i++)
         s->x[i] = (float)(a * clean[i] + b * unit_noise[i]);
 }
 
-bool ons_sampler_next(ons_sampler *s, int *t, float *net_input)
+bool ons_sampler_next(ons_sampler *s, double *t, float *net_input)
 {
     if (s->index >= s->n_evaluations)
         return false;

@@ -13,9 +13,9 @@ typedef struct ons_sampler_kind {
     ons_spacing spacing; /* where the schedule's class is another's and states none, as that class of diffusers does */
     int order;        /* evaluations of a step, 0 and 1: one; a run that begins in the middle skips so many a step */
     int (*evaluations)(int n_steps);              /* of a whole run; NULL: one a step */
-    int (*timestep)(const ons_sampler *s, int e); /* of evaluation e; NULL: timesteps[e] */
+    double (*timestep)(const ons_sampler *s, int e); /* of evaluation e; NULL: timesteps[e] */
     /* NULL: the schedule's own spacing */
-    onestep_status (*timesteps)(const ons_schedule *s, int n_steps, int *timesteps);
+    onestep_status (*timesteps)(const ons_schedule *s, int n_steps, double *timesteps);
     void (*begin)(ons_sampler *s, const float *noise);     /* x of the first step */
     void (*input)(const ons_sampler *s, float *net_input); /* what the network sees of x */
     void (*step)(ons_sampler *s, const float *net_output); /* x of timestep[index] -> x of the next */
@@ -26,7 +26,7 @@ struct ons_sampler {
     ons_schedule schedule;
     int n_steps, n_evaluations;
     int first, index; /* evaluation that the run began with (image to image: not 0); the one being taken */
-    int timesteps[ONS_MAX_TIMESTEPS];
+    double timesteps[ONS_MAX_TIMESTEPS]; /* whole numbers but in sigma space */
     bool custom; /* timesteps given by the caller */
     size_t size;
     float *x;       /* [size], the sampler's own scaling */
@@ -40,7 +40,7 @@ extern const ons_sampler_kind ons_sampler_ddim, ons_sampler_plms, ons_sampler_eu
 
 static inline int ons_sampler_t(const ons_sampler *s)
 {
-    return s->timesteps[s->index];
+    return (int)s->timesteps[s->index];
 }
 
 static inline bool ons_sampler_last(const ons_sampler *s)

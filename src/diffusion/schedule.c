@@ -72,7 +72,7 @@ double ons_schedule_s(const ons_schedule *s, int t)
     return sqrt(1 - s->abar[t]);
 }
 
-double ons_schedule_sigma(const ons_schedule *s, int t)
+static double sigma_of(const ons_schedule *s, int t)
 {
     /* A zero-SNR schedule ends in Abar = 0; 2^-24 keeps sigma finite, as diffusers does. */
     const double abar = fmax(s->abar[t], 0x1p-24);
@@ -80,14 +80,22 @@ double ons_schedule_sigma(const ons_schedule *s, int t)
     return sqrt((1 - abar) / abar);
 }
 
-onestep_status ons_timesteps_check(const ons_schedule *s, int n_steps, const int *timesteps)
+double ons_schedule_sigma(const ons_schedule *s, double t)
+{
+    const int below = (int)t;
+    const double part = t - below;
+
+    return part > 0 ? (1 - part) * sigma_of(s, below) + part * sigma_of(s, below + 1) : sigma_of(s, below);
+}
+
+onestep_status ons_timesteps_check(const ons_schedule *s, int n_steps, const double *timesteps)
 {
     for (int i = 0; i < n_steps; i++) {
-        if (timesteps[i] < 0 || timesteps[i] >= s->n)
-            return ons_fail(ONESTEP_BAD_ARGUMENT, "timestep %d: the schedule has 0 to %d%s", timesteps[i],
+        if (timesteps[i] < 0 || timesteps[i] > s->n - 1)
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "timestep %g: the schedule has 0 to %d%s", timesteps[i],
                             s->n - 1, timesteps[i] == s->n ? "; take fewer steps" : "");
         if (i > 0 && timesteps[i] >= timesteps[i - 1])
-            return ons_fail(ONESTEP_BAD_ARGUMENT, "timesteps must descend, but %d comes after %d", timesteps[i],
+            return ons_fail(ONESTEP_BAD_ARGUMENT, "timesteps must descend, but %g comes after %g", timesteps[i],
                             timesteps[i - 1]);
     }
     return ONESTEP_OK;
@@ -100,13 +108,13 @@ onestep_status ons_steps_check(int n_steps, int max)
     return ONESTEP_OK;
 }
 
-/* Rounds halves to even like numpy, whose grids the trained models saw. */
-static int round_even(double v)
+/* Halves go to even as in numpy, whose grids the trained models saw. */
+static double round_even(double v)
 {
-    return (int)nearbyint(v);
+    return nearbyint(v);
 }
 
-onestep_status ons_schedule_timesteps(const ons_schedule *s, int n_steps, int *timesteps)
+onestep_status ons_schedule_timesteps(const ons_schedule *s, int n_steps, double *timesteps)
 {
     onestep_status st;
 

@@ -11,7 +11,7 @@ void ons_betas_scaled_linear(double start, double end, int n, double *betas); /*
 void ons_schedule_rescale_zero_snr(ons_schedule *s);                          /* last Abar becomes 0 */
 
 /* BAD_ARGUMENT unless the timesteps descend strictly within the schedule. */
-onestep_status ons_timesteps_check(const ons_schedule *s, int n_steps, const int *timesteps) ONESTEP_CHECK;
+onestep_status ons_timesteps_check(const ons_schedule *s, int n_steps, const double *timesteps) ONESTEP_CHECK;
 /* BAD_ARGUMENT unless 1 <= n_steps <= max. */
 onestep_status ons_steps_check(int n_steps, int max) ONESTEP_CHECK;
 

@@ -3,6 +3,15 @@
 
 #include <math.h>
 
+onestep_status ons_sigma_timesteps(const ons_schedule *s, int n_steps, double *timesteps)
+{
+    const onestep_status st = ons_schedule_timesteps(s, n_steps, timesteps);
+
+    for (int i = 0; st == ONESTEP_OK && s->spacing == ONS_SPACING_LINSPACE && n_steps > 1 && i < n_steps; i++)
+        timesteps[i] = (n_steps - 1 - i) * ((s->n - 1.0) / (n_steps - 1));
+    return st;
+}
+
 double ons_sigma_at(const ons_sampler *s, int step)
 {
     return step < s->n_steps ? ons_schedule_sigma(&s->schedule, s->timesteps[step]) : 0;

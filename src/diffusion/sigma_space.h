@@ -4,6 +4,8 @@
 
 #include "diffusion/sampler_impl.h"
 
+/* The schedule's spacing; "linspace" keeps what lies between whole timesteps, as diffusers does for these samplers. */
+onestep_status ons_sigma_timesteps(const ons_schedule *s, int n_steps, double *timesteps) ONESTEP_CHECK;
 double ons_sigma_at(const ons_sampler *s, int step); /* 0 behind the last step */
 void ons_sigma_begin(ons_sampler *s, const float *noise);
 /* The network sees X / sqrt(1 + sigma^2) = x_t, at the sigma of step `step`. */

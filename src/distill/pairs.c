@@ -213,7 +213,7 @@ static onestep_status check_options(const ons_pairs_options *o)
     if (!strcmp(o->sampler, "lcm") || !strcmp(o->sampler, "euler_a"))
         return ons_fail(ONESTEP_BAD_ARGUMENT,
                         "sampler %s draws fresh noise: the result would be no function of the noise; use "
-                        "ddim, euler or dpm++2m",
+                        "ddim, plms, euler, heun or dpm++2m",
                         o->sampler);
     return ONESTEP_OK;
 }

@@ -77,10 +77,10 @@ void ons_runner_destroy(ons_runner **runner)
         return;
     ons_plan_destroy(&r->text);
     ons_plan_destroy(&r->decoder);
-    ons_plan_destroy(&r->encoder);
     for (int i = 0; i < r->n_unet; i++)
         ons_plan_destroy(&r->unet[i].plan);
     ons_runner_forget_prompts(r);
+    ons_free(r->encoded);
     ons_free(r->input);
     ons_free(r->output);
     ons_free(r);
@@ -159,7 +159,7 @@ typedef struct noise_source {
     const uint64_t *seeds;
     ons_noise_kind kind;
     int n, draw;    /* pictures; draws so far */
-    float *scratch; /* torch: everything that the generator has given, [(steps), latent] */
+    float *scratch; /* torch: one draw in its own element order, [latent] */
 } noise_source;
 
 static void draw_fresh_noise(void *user, float *dst, size_t n_values)
@@ -174,30 +174,22 @@ static void draw_fresh_noise(void *user, float *dst, size_t n_values)
             ons_randn(source->seeds[i], (uint64_t)source->draw, 0, dst + (size_t)i * size, size);
             continue;
         }
-        ons_torch_randn(source->seeds[i], source->scratch, size * (size_t)(source->draw + 1));
-        ons_nchw_to_nhwc(dst + (size_t)i * size, source->scratch + size * (size_t)source->draw, 1, r->c, r->h,
-                         r->w);
+        ons_torch_randn(source->seeds[i], source->draw, source->scratch, size);
+        ons_nchw_to_nhwc(dst + (size_t)i * size, source->scratch, 1, r->c, r->h, r->w);
     }
 }
 
-/* torch's generator goes on where the last picture-sized draw ended; whole blocks of 16 make that one long
- * draw. */
 static onestep_status prepare_torch_noise(noise_source *source, int n_steps)
 {
     const size_t size = (size_t)ons_runner_latent_size(source->r);
 
     if (source->kind != ONS_NOISE_TORCH || n_steps == 1)
         return ONESTEP_OK;
-    if (size % 16)
-        return ons_fail(ONESTEP_UNSUPPORTED,
-                        "torch's noise between steps needs latents of a multiple of 16 values, "
-                        "these have %zu; use philox",
-                        size);
-    source->scratch = ons_malloc(size * (size_t)n_steps * sizeof(float));
+    source->scratch = ons_malloc(size * sizeof(float));
     return source->scratch ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for torch's noise");
 }
 
-static onestep_status evaluate(ons_runner *r, ons_plan *unet, bool guided, int t, size_t n_values)
+static onestep_status evaluate(ons_runner *r, ons_plan *unet, bool guided, double t, size_t n_values)
 {
     const float time = (float)t;
     onestep_status st;
@@ -219,16 +211,24 @@ static onestep_status sample(ons_runner *r, const ons_run_settings *s, const ons
                              int n, const float *noise, const uint64_t *seeds, float *latents)
 {
     const size_t n_values = (size_t)n * (size_t)ons_runner_latent_size(r);
-    noise_source source = {.r = r, .seeds = seeds, .kind = s->noise, .n = n, .draw = s->clean && r->model->vae_config.kind == ONS_VAE_KL ? 1 : 0}; /* the posterior took one */
+    noise_source source = {
+        .r = r,
+        .seeds = seeds,
+        .kind = s->noise,
+        .n = n,
+        .draw = s->clean && r->model->vae_config.kind == ONS_VAE_KL ? 1 : 0}; /* the posterior took one */
     ons_sampler *sampler = NULL;
     const double start_s = ons_now_s();
     onestep_status st;
-    int t, step = 0;
+    double t;
+    int step = 0, custom[ONS_MAX_TIMESTEPS];
 
     ONS_TRY(prepare_torch_noise(&source, source.draw + set->steps - set->first_step));
+    for (int i = 0; i < set->steps; i++)
+        custom[i] = (int)set->timesteps[i];
     ONS_TRY(ons_sampler_create(set->sampler, &r->model->schedule, set->steps,
-                               set->custom_timesteps ? set->timesteps : NULL, n_values,
-                               seeds ? draw_fresh_noise : NULL, &source, &sampler));
+                               set->custom_timesteps ? custom : NULL, n_values, seeds ? draw_fresh_noise : NULL,
+                               &source, &sampler));
     if (s->clean)
         ons_sampler_begin_from(sampler, set->first_step, s->clean, noise);
     else
@@ -266,7 +266,7 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
     if (n < 1 || n > r->options.batch)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "%d pictures; this runner takes 1 to %d", n, r->options.batch);
     ONS_TRY(ons_run_resolve(r->model, s, &set));
-    key = (ons_unet_key){.guided = set.guidance != 1, .timestep = set.steps == 1 ? set.timesteps[0] : -1};
+    key = (ons_unet_key){.guided = set.guidance != 1, .timestep = set.steps == 1 ? (int)set.timesteps[0] : -1};
     if (!latents) {
         own_latents = ons_malloc((size_t)n * (size_t)ons_runner_latent_size(r) * sizeof *own_latents);
         if (!own_latents)

@@ -42,7 +42,7 @@ typedef struct ons_run_settings {
 /* Settings with every default filled in from the model. */
 typedef struct ons_resolved {
     int steps;
-    int timesteps[ONS_MAX_TIMESTEPS]; /* [steps], what the network will be asked at */
+    double timesteps[ONS_MAX_TIMESTEPS]; /* [steps], what the network will be asked at */
     int first_step;                   /* image to image begins here; 0: at the first */
     int evaluations;                  /* of the network, guidance not counted twice */
     bool custom_timesteps;            /* not the sampler's own grid */
@@ -72,11 +72,12 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
                               const char *const *negatives, const float *noise, const uint64_t *seeds, float *latents,
                               uint8_t *rgb) ONESTEP_CHECK;
 /*
- * A picture [H, W, 3] of the runner's size as scaled latents, and the noise that the first step adds to it: what ons_run_settings.clean and
- * ons_runner_run's noise want. torch: the first two draws of manual_seed(seed), as StableDiffusionImg2ImgPipeline makes them.
+ * Image to image: encodes a picture [H, W, 3] of the runner's size. NO_MEMORY as ons_runner_run. Then, for each seed, scaled latents drawn from what
+ * the encoder found, and the noise that the first step adds to them: what ons_run_settings.clean and ons_runner_run's noise want. torch: the
+ * first two draws of manual_seed(seed), as StableDiffusionImg2ImgPipeline makes them.
  */
-onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb, ons_noise_kind kind, uint64_t seed, float *latent,
-                                         float *noise) ONESTEP_CHECK;
+onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb) ONESTEP_CHECK;
+onestep_status ons_runner_draw_encoded(const ons_runner *r, ons_noise_kind kind, uint64_t seed, float *latent, float *noise) ONESTEP_CHECK;
 /* Decodes latents that came from elsewhere. */
 onestep_status ons_runner_decode(ons_runner *r, int n, const float *latents, uint8_t *rgb) ONESTEP_CHECK;
 /*

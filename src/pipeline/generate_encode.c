@@ -1,105 +1,123 @@
 /*
- * Pictures to latents, for image to image: z = mean + exp(logvar / 2) e, scaled as the UNet sees latents. The
- * noise e of the posterior and that of the first step are the first two draws of a picture's generator, in
- * diffusers' order.
+ * Pictures to latents, for image to image: z = mean + exp(logvar / 2) e, scaled as the UNet sees latents. A
+ * picture is encoded once; every seed then draws its own e and the noise of its first step, in diffusers'
+ * order.
  */
+#include <string.h>
+
 #include "base/memory.h"
 #include "base/random.h"
 #include "pipeline/generate_impl.h"
 
 static const uint64_t POSTERIOR_STREAM = UINT64_C(1) << 32; /* apart from the draws of stochastic samplers */
 
-static ons_value *sample_posterior(ons_graph *g, ons_value *moments, ons_value *noise, int64_t c)
-{
-    ons_value *mean = ons_slice(g, moments, 3, 0, c), *logvar = ons_slice(g, moments, 3, c, c);
-
-    logvar = ons_clamp(g, logvar, -30, 20);
-    return ons_add(g, mean, ons_mul(g, ons_unary(g, ONS_OP_EXP, ons_affine(g, logvar, 0.5, 0)), noise));
-}
-
-onestep_status ons_runner_make_encoder_plan(ons_runner *r)
+/* Outputs "mean" and, where the encoder has a posterior, "deviation", both in the scale of the UNet. */
+static void build_encoder(const ons_runner *r, ons_graph *g)
 {
     const ons_vae_config *c = &r->model->vae_config;
-    const ons_shape pixels = ONS_SHAPE4(1, r->options.height, r->options.width, 3),
-                    latent = ONS_SHAPE4(1, r->h, r->w, r->c);
-    ons_graph *g = NULL;
-    ons_value *x, *noise;
+    ons_value *x, *mean;
     ons_nn nn;
 
-    if (r->encoder)
-        return ONESTEP_OK;
-    if (c->no_encoder)
+    ons_nn_init(&nn, g, r->model->vae, 0, false);
+    x = ons_input(g, "pixels", ONS_F32, &ONS_SHAPE4(1, r->options.height, r->options.width, 3));
+    x = ons_vae_encode_build(&nn, c, x);
+    mean = c->kind == ONS_VAE_KL ? ons_slice(g, x, 3, 0, r->c) : x;
+    ons_graph_output(g, ons_affine(g, mean, c->scaling_factor, -c->shift_factor * c->scaling_factor), "mean");
+    if (c->kind == ONS_VAE_KL) {
+        ons_value *logvar = ons_clamp(g, ons_slice(g, x, 3, r->c, r->c), -30, 20);
+        ons_value *deviation = ons_unary(g, ONS_OP_EXP, ons_affine(g, logvar, 0.5, 0));
+
+        ons_graph_output(g, ons_affine(g, deviation, c->scaling_factor, 0), "deviation");
+    }
+}
+
+static onestep_status make_encoder_plan(const ons_runner *r, ons_plan **out)
+{
+    ons_graph *g = NULL;
+
+    if (r->model->vae_config.no_encoder)
         return ons_fail(
             ONESTEP_UNSUPPORTED,
             "%s: its tiny autoencoder is a decoder alone; image to image needs one with both halves, or none",
             r->model->path);
     if (ons_graph_create(&g) != ONESTEP_OK)
         return ONESTEP_NO_MEMORY;
-    ons_nn_init(&nn, g, r->model->vae, 0, false);
-    x = ons_input(g, "pixels", ONS_F32, &pixels);
-    noise = ons_input(g, "noise", ONS_F32, &latent);
-    x = ons_vae_encode_build(&nn, c, x);
-    if (c->kind == ONS_VAE_KL)
-        x = sample_posterior(g, x, noise, r->c);
-    ons_graph_output(g, ons_affine(g, x, c->scaling_factor, -c->shift_factor * c->scaling_factor), "latent");
-    return ons_runner_finish_plan(r, &g, r->model->vae, "encoder", &r->encoder);
+    build_encoder(r, g);
+    return ons_runner_finish_plan(r, &g, r->model->vae, "encoder", out);
 }
 
-/* Posterior noise, where there is a posterior, then the noise of the first step. */
-static onestep_status draw_noise(const ons_runner *r, ons_noise_kind kind, uint64_t seed, float *posterior,
-                                 float *first)
+static void put_pixels(const ons_runner *r, ons_plan *encoder, const uint8_t *rgb)
+{
+    const size_t row = (size_t)r->options.width * 3;
+    float values[3 * 64];
+
+    for (size_t at = 0; at < row * (size_t)r->options.height; at += sizeof values / sizeof *values) {
+        const size_t left = row * (size_t)r->options.height - at, n = left < 3 * 64 ? left : 3 * 64;
+
+        for (size_t i = 0; i < n; i++)
+            values[i] = (float)rgb[at + i] / 127.5f - 1;
+        ons_runner_put(r, encoder, "pixels", at, values, n);
+    }
+}
+
+onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb)
 {
     const size_t size = (size_t)ons_runner_latent_size(r);
-    float *both;
+    ons_plan *encoder = NULL;
+    onestep_status st;
 
-    if (r->model->vae_config.kind == ONS_VAE_TINY) {
-        ons_picture_noise(kind, seed, r->h, r->w, r->c, first);
-        return ONESTEP_OK;
-    }
+    if (!r->encoded && !(r->encoded = ons_calloc(2 * size, sizeof *r->encoded)))
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory to encode a picture of %dx%d", r->options.width,
+                        r->options.height);
+    ONS_TRY(make_encoder_plan(r, &encoder));
+    ONS_TRY(ons_runner_fit_encoder(r, encoder));
+    ONS_TRY(ons_plan_allocate(encoder));
+    put_pixels(r, encoder, rgb);
+    ONS_TRY(ons_plan_run(encoder));
+    ons_runner_get(r, encoder, "mean", r->encoded, size);
+    if (r->model->vae_config.kind == ONS_VAE_KL)
+        ons_runner_get(r, encoder, "deviation", r->encoded + size, size);
+fail:
+    ons_plan_destroy(&encoder); /* its memory is the next run's */
+    return st;
+}
+
+/* Standard normals of one draw, in the engine's order. */
+static onestep_status draw_normals(const ons_runner *r, ons_noise_kind kind, uint64_t seed, int draw,
+                                   float *dst)
+{
+    const size_t size = (size_t)ons_runner_latent_size(r);
+    float *planar;
+
     if (kind == ONS_NOISE_PHILOX) {
-        ons_randn(seed, POSTERIOR_STREAM, 0, posterior, size);
-        ons_picture_noise(kind, seed, r->h, r->w, r->c, first);
+        ons_randn(seed, draw ? 0 : POSTERIOR_STREAM, 0, dst, size);
         return ONESTEP_OK;
     }
-    if (size % 16)
-        return ons_fail(
-            ONESTEP_UNSUPPORTED,
-            "torch's second draw needs latents of a multiple of 16 values, these have %zu; use philox", size);
-    both = ons_malloc(2 * size * sizeof *both);
-    if (!both)
+    planar = ons_malloc(size * sizeof *planar);
+    if (!planar)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the noise of a picture");
-    ons_torch_randn(seed, both, 2 * size);
-    ons_nchw_to_nhwc(posterior, both, 1, r->c, r->h, r->w);
-    ons_nchw_to_nhwc(first, both + size, 1, r->c, r->h, r->w);
-    ons_free(both);
+    ons_torch_randn(seed, draw, planar, size);
+    ons_nchw_to_nhwc(dst, planar, 1, r->c, r->h, r->w);
+    ons_free(planar);
     return ONESTEP_OK;
 }
 
-onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb, ons_noise_kind kind, uint64_t seed,
-                                         float *latent, float *noise)
+onestep_status ons_runner_draw_encoded(const ons_runner *r, ons_noise_kind kind, uint64_t seed, float *latent,
+                                       float *noise)
 {
-    const size_t size = (size_t)ons_runner_latent_size(r),
-                 count = (size_t)r->options.width * (size_t)r->options.height * 3;
-    float *posterior = ons_malloc(size * sizeof *posterior), *pixels = ons_malloc(count * sizeof *pixels);
+    const size_t size = (size_t)ons_runner_latent_size(r);
+    const float *mean = r->encoded, *deviation = r->encoded + size;
     onestep_status st;
 
-    if (!posterior || !pixels) {
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory to encode a picture of %dx%d", r->options.width,
-                      r->options.height);
-        goto fail;
+    if (r->model->vae_config.kind == ONS_VAE_TINY) { /* no posterior, no draw for it */
+        memcpy(latent, mean, size * sizeof *latent);
+        ons_picture_noise(kind, seed, r->h, r->w, r->c, noise);
+        return ONESTEP_OK;
     }
-    ONS_TRY(draw_noise(r, kind, seed, posterior, noise));
-    ONS_TRY(ons_runner_make_encoder_plan(r));
-    ONS_TRY(ons_plan_allocate(r->encoder));
-    for (size_t i = 0; i < count; i++)
-        pixels[i] = (float)rgb[i] / 127.5f - 1;
-    ons_runner_put(r, r->encoder, "pixels", 0, pixels, count);
-    if (r->model->vae_config.kind == ONS_VAE_KL)
-        ons_runner_put(r, r->encoder, "noise", 0, posterior, size);
-    ONS_TRY(ons_plan_run(r->encoder));
-    ons_runner_get(r, r->encoder, "latent", latent, size);
+    ONS_TRY(draw_normals(r, kind, seed, 0, latent));
+    for (size_t i = 0; i < size; i++)
+        latent[i] = mean[i] + deviation[i] * latent[i];
+    st = draw_normals(r, kind, seed, 1, noise);
 fail:
-    ons_free(posterior);
-    ons_free(pixels);
     return st;
 }

@@ -82,6 +82,25 @@ static onestep_status refuse(const ons_runner *r, const need *n, double room)
                     n->unet / MB, n->decoder / MB, n->text / MB, room / MB, who, 1, side, side);
 }
 
+static double room_of(const ons_runner *r)
+{
+    return r->options.max_memory ? (double)r->options.max_memory
+                                 : (double)ons_available_memory() + r->fitted_bytes;
+}
+
+onestep_status ons_runner_fit_encoder(const ons_runner *r, ons_plan *encoder)
+{
+    const double need = (double)ons_plan_peak_bytes(encoder) + (double)ons_params_packed_bytes(r->model->vae) +
+                        (double)ons_plan_plain_bytes(encoder);
+
+    if (need <= room_of(r))
+        return ONESTEP_OK;
+    return ons_fail(ONESTEP_NO_MEMORY,
+                    "encoding a picture of %dx%d takes %.0f MB, %.0f MB are %s; take a smaller size (-W, -H)",
+                    r->options.width, r->options.height, need / MB, room_of(r) / MB,
+                    r->options.max_memory ? "allowed" : "to be had");
+}
+
 /* Everything that the run needs was made, and found to fit, by an earlier one. */
 static bool is_settled(const ons_runner *r, ons_unet_key key, bool decode)
 {
@@ -93,7 +112,7 @@ static bool is_settled(const ons_runner *r, ons_unet_key key, bool decode)
 
 onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode)
 {
-    double room = (double)r->options.max_memory;
+    const double room = room_of(r);
     need n;
     onestep_status st;
 
@@ -102,8 +121,6 @@ onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode)
     if (decode && !r->decoder && r->options.tiling == ONS_TILING_ON)
         r->tiled = true;
     ONS_TRY(measure(r, key, decode, &n));
-    if (room == 0)
-        room = (double)ons_available_memory() + r->fitted_bytes;
     if (total_of(&n) > room && decode && r->options.tiling == ONS_TILING_AUTO && !r->tiled &&
         is_larger_than_tile(r)) {
         const double whole = n.decoder;

@@ -35,6 +35,6 @@ void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w,
         ons_randn(seed, 0, 0, dst, pixels * channels);
         return;
     }
-    ons_torch_randn(seed, dst, pixels * channels);
+    ons_torch_randn(seed, 0, dst, pixels * channels);
     channels_last(dst, pixels, channels);
 }

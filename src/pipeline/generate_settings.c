@@ -27,22 +27,20 @@ onestep_status ons_size_resolve(const ons_model *m, int *width, int *height)
     return ONESTEP_OK;
 }
 
-static void take_timesteps(ons_resolved *out, const int *timesteps)
+/* What the sampler's own grid gives way to; NULL: nothing. `single` is room for one. */
+static const int *custom_timesteps(const ons_model *m, const ons_run_settings *s, const ons_resolved *out, int *single)
 {
-    memcpy(out->timesteps, timesteps, (size_t)out->steps * sizeof *timesteps);
-    out->custom_timesteps = true;
-}
-
-static void choose_timesteps(const ons_model *m, const ons_run_settings *s, ons_resolved *out)
-{
-    const int last = m->schedule.n - 1;
-
     if (s->timesteps)
-        take_timesteps(out, s->timesteps);
-    else if (out->steps == 1 && m->card.timestep >= 0)
-        take_timesteps(out, &m->card.timestep); /* the one timestep that a student was trained at */
-    else if (out->steps == 1 && strcmp(out->sampler, "lcm") != 0)
-        take_timesteps(out, &last); /* "leading" spacing would start a single step at t = 1, from pure noise */
+        return s->timesteps;
+    if (out->steps != 1)
+        return NULL;
+    if (m->card.timestep >= 0)
+        *single = m->card.timestep; /* the one timestep that a student was trained at */
+    else if (strcmp(out->sampler, "lcm") != 0)
+        *single = m->schedule.n - 1; /* "leading" spacing would start a single step at t = 1, from pure noise */
+    else
+        return NULL;
+    return single;
 }
 
 /* Image to image takes the last strength x steps of them (diffusers' get_timesteps), but one at least: a
@@ -56,6 +54,8 @@ static void choose_first_step(const ons_run_settings *s, ons_resolved *out)
 
 onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, ons_resolved *out)
 {
+    const int *custom;
+    int single;
     onestep_status st;
 
     memset(out, 0, sizeof *out);
@@ -66,10 +66,10 @@ onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, on
     snprintf(out->sampler, sizeof out->sampler, "%s", s->sampler ? s->sampler : m->card.sampler);
     if (s->steps < 0 || out->steps < 1 || out->steps > m->schedule.n)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "%d steps: this model can do 1 to %d", out->steps, m->schedule.n);
-    choose_timesteps(m, s, out);
+    custom = custom_timesteps(m, s, out, &single);
+    out->custom_timesteps = custom != NULL;
     /* Refuses unknown samplers and timesteps before anything is computed. */
-    ONS_TRY(ons_sampler_check(out->sampler, &m->schedule, out->steps,
-                              out->custom_timesteps ? out->timesteps : NULL, out->timesteps));
+    ONS_TRY(ons_sampler_check(out->sampler, &m->schedule, out->steps, custom, out->timesteps));
     if (s->strength > 0)
         choose_first_step(s, out);
     out->evaluations = ons_sampler_evaluations(out->sampler, out->steps, out->first_step);

@@ -63,7 +63,7 @@ static char *timestep_list(const ons_parameters *p)
     char *list = ons_strdup("");
 
     for (int i = 0; list && i < p->run.steps; i++) {
-        char *longer = ons_format("%s%s%d", list, i ? ", " : "", p->run.timesteps[i]);
+        char *longer = ons_format("%s%s%.6g", list, i ? ", " : "", p->run.timesteps[i]);
 
         ons_free(list);
         list = longer;
@@ -100,13 +100,18 @@ static json_t *text_value(const char *text)
     return v ? v : json_string("(not UTF-8)");
 }
 
+static json_t *whole_or_real(double v)
+{
+    return v == (double)(json_int_t)v ? json_integer((json_int_t)v) : json_real(v);
+}
+
 json_t *ons_parameters_object(const ons_parameters *p)
 {
     json_t *o = json_object(), *times = json_array();
     char *model = model_name(p->model);
 
     for (int i = 0; i < p->run.steps; i++)
-        json_array_append_new(times, json_integer(p->run.timesteps[i]));
+        json_array_append_new(times, whole_or_real(p->run.timesteps[i]));
     json_object_set_new(o, "version", json_string(onestep_version()));
     json_object_set_new(o, "prompt", text_value(p->prompt));
     json_object_set_new(o, "negative", text_value(p->negative ? p->negative : ""));

@@ -285,7 +285,7 @@ static void prompts_in_latin_1_are_read_as_such(void **state)
     write_text(list, "caf\xe9\nna\xc3\xafve\n");
     run_program(&r, "generate", "-m", student, "--prompts", list, "-o", dir, NULL);
     expect(&r, 0, "not UTF-8, read as Latin-1: \"caf\xc3\xa9\"");
-    assert_null(strstr(r.err, "na"));
+    assert_null(strstr(r.err, "na\xc3\xafve"));
     run_program(&r, "info", in_folder(dir, "00000.png"), NULL);
     expect(&r, 0, NULL);
     assert_non_null(strstr(r.out, "\"prompt\":\"caf\xc3\xa9\""));

@@ -132,7 +132,7 @@ static void try_features(const char *path)
 static void try_schedule(const char *path)
 {
     ons_schedule c, again;
-    int timesteps[4];
+    double timesteps[4];
     char once[128];
 
     /* Betas are recovered from their products when saving, so that the last digits may differ. */

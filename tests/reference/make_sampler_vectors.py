@@ -35,6 +35,10 @@ def network(x, t):
     return 0.6 * x + 0.3 * row(lambda i: math.cos(0.01 * t + i))
 
 
+def whole(t):
+    return int(t) if t == int(t) else t
+
+
 def run(sampler, steps, prediction="epsilon", spacing="leading", timesteps=None, to_one=False, zero_snr=False, start=0):
     cls, extra = SCHEDULERS[sampler]
     config = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction,
@@ -69,7 +73,7 @@ def run(sampler, steps, prediction="epsilon", spacing="leading", timesteps=None,
         x = scheduler.step(network(seen, float(t)), t, x).prev_sample
     return dict(sampler=sampler, steps=steps, prediction=prediction, spacing=spacing, offset=config["steps_offset"],
                 to_one=to_one, zero_snr=zero_snr, custom=bool(timesteps), start=start,
-                timesteps=[int(t) for t in times], result=[float(v) for v in x])
+                timesteps=[whole(float(t)) for t in times], result=[float(v) for v in x])
 
 
 def cases():
@@ -87,6 +91,10 @@ def cases():
             yield run("euler_a", steps, spacing=spacing)
             yield run("heun", steps, spacing=spacing)
             yield run("plms", steps, spacing=spacing)
+    for sampler in ("euler", "euler_a", "heun"):
+        for steps in (2, 7, 10):
+            yield run(sampler, steps, spacing="linspace")
+        yield run(sampler, 6, spacing="linspace", start=2)
     yield run("plms", 50)
     yield run("plms", 6, spacing="linspace", to_one=True)
     for sampler in SCHEDULERS:
