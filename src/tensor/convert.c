@@ -42,18 +42,16 @@ uint16_t ons_f32_to_bf16(float v)
     return (uint16_t)((bits & 0x7FFFFFFFu) > 0x7F800000u ? bits >> 16 | 0x40u : rounded);
 }
 
+/* All three cases are computed and one is chosen, so that compilers turn loops of it into vectors. */
 float ons_f16_to_f32(uint16_t v)
 {
-    uint32_t sign = (uint32_t)(v & 0x8000u) << 16, magnitude = v & 0x7FFFu;
-    uint32_t bits;
+    uint32_t sign = (uint32_t)(v & 0x8000u) << 16, magnitude = (uint32_t)(v & 0x7FFFu) << 13;
+    uint32_t normal = magnitude + (112u << 23), special = magnitude | 0x7F800000u; /* infinity, NaN */
+    uint32_t subnormal = bits_of(float_of(magnitude + (113u << 23)) - 0x1p-14f);
+    uint32_t is_subnormal = (uint32_t)((int32_t)magnitude - (1 << 23)) >> 31 ? ~0u : 0;
+    uint32_t is_special = (uint32_t)((31 << 23) - 1 - (int32_t)magnitude) >> 31 ? ~0u : 0;
 
-    if (magnitude >= 0x7C00u) /* infinity, NaN */
-        bits = magnitude << 13 | 0x7F800000u;
-    else if (magnitude < 0x0400u) /* subnormal: a count of 2^-24 */
-        bits = bits_of((float)(int32_t)magnitude * 0x1p-24f);
-    else
-        bits = (magnitude << 13) + (112u << 23);
-    return float_of(bits | sign);
+    return float_of((subnormal & is_subnormal) | (normal & ~is_subnormal & ~is_special) | (special & is_special) | sign);
 }
 
 uint16_t ons_f32_to_f16(float v)
@@ -130,6 +128,14 @@ void ons_convert(void *dst, ons_dtype dst_type, const void *src, ons_dtype src_t
         return;
     }
     assert(dst_type <= ONS_F64 && src_type <= ONS_F64);
+    if (dst_type == ONS_F32) {
+        load_chunk(dst, src, src_type, to_half, 0, n);
+        return;
+    }
+    if (src_type == ONS_F32) {
+        store_chunk(dst, dst_type, src, 0, n);
+        return;
+    }
     for (size_t first = 0; first < n; first += CHUNK) {
         size_t count = n - first < CHUNK ? n - first : CHUNK;
         load_chunk(chunk, src, src_type, to_half, first, count);

@@ -29,7 +29,8 @@ static onestep_status pack_now(ons_params *p, ons_packed *k)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a packed copy (%zu bytes) of %s", k->size_bytes,
                         p->rows[k->index].name);
     if (k->packer.from_file && ons_params_value_type(p, k->index) != ONS_F32) {
-        k->packer.from_file(k->data, ons_params_file_values(p, k->index), &p->rows[k->index], k->context);
+        k->packer.from_file(k->data, ons_params_file_values(p, k->index), ons_params_value_type(p, k->index),
+                            &p->rows[k->index], k->context);
         ons_params_forget_pages(p, k->index);
     } else {
         k->packer.from_values(k->data, ons_params_borrow(p, k->index), &p->rows[k->index], k->context);

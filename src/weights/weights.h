@@ -73,8 +73,8 @@ uint64_t ons_params_version(const ons_params *p);
  * and calls it again when the version moved; until then its data is NULL. Returns NULL when there is no memory. Owned by the set.
  */
 typedef void (*ons_pack_fn)(void *dst, const float *src, const ons_param *param, const void *context);
-/* Straight from a mapped file, when the packed copy keeps the file's 16-bit type: src in file order, of any alignment. */
-typedef void (*ons_pack_file_fn)(void *dst, const void *src, const ons_param *param, const void *context);
+/* Straight from a mapped file's 16-bit values: src in file order, of any alignment. */
+typedef void (*ons_pack_file_fn)(void *dst, const void *src, ons_dtype type, const ons_param *param, const void *context);
 typedef struct ons_packer {
     ons_pack_fn from_values;
     ons_pack_file_fn from_file; /* NULL: only from values; else asked for where ons_params_value_type is not F32 */

@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "backend/cpu/onednn.h"
 #include "base/random.h"
 
 /* Linux names the flag on x86-64; elsewhere there is none, and f32 is native. */
@@ -140,12 +141,92 @@ static void weights_are_rounded_and_follow(void **state)
         skip();
 }
 
+/* A layout as oneDNN makes them: blocks of 16 of the first dimension between an outer 16 and an inner 2 of the
+ * second. */
+static ons_onednn_layout blocked(const ons_onednn_tensor *plain, ons_dtype dtype)
+{
+    ons_onednn_layout l = {.plain = *plain,
+                           .dtype = dtype,
+                           .n_blocks = 3,
+                           .block = {16, 16, 2},
+                           .block_dim = {1, 0, 1},
+                           .n_threads = 2};
+    int64_t step = 16 * 16 * 2;
+
+    for (int d = plain->n - 1; d >= 0; d--) {
+        const int64_t size = d == 0 ? 16 : d == 1 ? 32 : 1;
+
+        l.stride[d] = step;
+        step *= (plain->d[d] + size - 1) / size;
+    }
+    l.bytes = (size_t)step * ons_dtype_size(dtype);
+    return l;
+}
+
+/* From a file's 16-bit values, at an odd address, the layout is what it is from the same values in f32 and the
+ * engine's order. */
+static void check_file(const ons_param *param, const ons_onednn_tensor *plain, ons_dtype type, ons_dtype dtype)
+{
+    const size_t n = (size_t)ons_shape_count(&param->shape);
+    const ons_onednn_layout l = blocked(plain, dtype);
+    float *file = ons_malloc(n * sizeof *file), *engine = ons_malloc(n * sizeof *engine);
+    char *halves = ons_malloc(2 * n + 1), *rounded = ons_malloc(2 * n), *want = ons_malloc(l.bytes),
+         *got = ons_malloc(l.bytes);
+    const int64_t *d = param->shape.d;
+
+    ons_randn(3, 1, 0, file, n);
+    ons_convert(rounded, type, file, ONS_F32, n);
+    ons_convert(file, ONS_F32, rounded, type, n);
+    memcpy(halves + 1, rounded, 2 * n);
+    if (param->kind == ONS_PARAM_CONV)
+        ons_nchw_to_nhwc(engine, file, d[0], d[3], d[1], d[2]);
+    else
+        memcpy(engine, file, n * sizeof *file);
+    assert_true(ons_onednn_takes_file(&l, param));
+    memset(got, 0x55, l.bytes);
+    ons_onednn_pack(&l, want, engine);
+    ons_onednn_pack_file(got, halves + 1, type, param, &l);
+    assert_memory_equal(got, want, l.bytes);
+    ons_free(file);
+    ons_free(engine);
+    ons_free(halves);
+    ons_free(rounded);
+    ons_free(want);
+    ons_free(got);
+}
+
+static void weights_are_packed_straight_from_a_file(void **state)
+{
+    const ons_param conv = {.name = "c", .kind = ONS_PARAM_CONV, .shape = ONS_SHAPE4(37, 3, 5, 67)};
+    const ons_param matrix = {.name = "m", .kind = ONS_PARAM_MATRIX, .shape = ONS_SHAPE2(45, 1037)};
+    /* out, in, rows, columns of a convolution in the engine's O H W I; the same with its first two exchanged; K
+     * x N of a product */
+    const ons_onednn_tensor forward = {
+        .n = 4, .dtype = ONS_F32, .d = {37, 67, 3, 5}, .stride = {1005, 1, 335, 67}};
+    const ons_onednn_tensor backward = {
+        .n = 4, .dtype = ONS_F32, .d = {67, 37, 3, 5}, .stride = {1, 1005, 335, 67}};
+    const ons_onednn_tensor product = {.n = 2, .dtype = ONS_F32, .d = {1037, 45}, .stride = {1, 1037}};
+    const ons_onednn_tensor other = {.n = 2, .dtype = ONS_F32, .d = {67, 555}, .stride = {1, 67}};
+    const ons_dtype types[] = {ONS_F16, ONS_BF16};
+    ons_onednn_layout l;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        check_file(&conv, &forward, types[i % 2], i < 2 ? ONS_BF16 : ONS_F32);
+        check_file(&conv, &backward, types[i % 2], i < 2 ? ONS_BF16 : ONS_F32);
+        check_file(&matrix, &product, types[i % 2], i < 2 ? ONS_BF16 : ONS_F32);
+    }
+    l = blocked(&other, ONS_BF16);
+    assert_false(ons_onednn_takes_file(&l, &conv)); /* rows and columns seen as one */
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(native_precision_is_the_cpus),
         cmocka_unit_test(native_precision_is_capped),
         cmocka_unit_test(weights_are_rounded_and_follow),
+        cmocka_unit_test(weights_are_packed_straight_from_a_file),
     };
 
     if (argc > 1 && !strcmp(argv[1], "capped"))

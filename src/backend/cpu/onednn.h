@@ -74,6 +74,12 @@ const char *ons_onednn_refuse_not_bf16(const ons_node *n);
 /* Moves all weights between their plain form and the layout; `unpack` is for f32 alone. */
 void ons_onednn_pack(const ons_onednn_layout *l, void *packed, const void *plain);
 void ons_onednn_unpack(const ons_onednn_layout *l, float *plain, const float *packed);
+/* What index i of dimension d adds to the offset within the layout. */
+int64_t ons_onednn_place(const ons_onednn_layout *l, int d, int64_t i);
+/* The same weights from a mapped file's 16-bit values (an ons_pack_file_fn, with the layout as its context), where the layout's dimensions are the
+ * parameter's own. */
+bool ons_onednn_takes_file(const ons_onednn_layout *l, const ons_param *param);
+void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param, const void *context);
 /* The parameter that a value is, or is a view of; NULL: it is computed. */
 const ons_node *ons_onednn_param(const ons_value *v);
 /* The packed copy in the parameter's set; *out NULL when operand 1 is no parameter, or its set is not known

@@ -20,8 +20,7 @@ typedef struct move_job {
     bool unpack;
 } move_job;
 
-/* What index i of dimension d adds to the offset within the layout. */
-static int64_t find_place(const ons_onednn_layout *l, int d, int64_t i)
+int64_t ons_onednn_place(const ons_onednn_layout *l, int d, int64_t i)
 {
     int64_t step = 1, at = 0;
 
@@ -70,7 +69,7 @@ static void move_rows(void *context, int64_t begin, int64_t end, int thread)
             if (d == m->inner)
                 continue;
             plain += rest % l->plain.d[d] * l->plain.stride[d];
-            packed += find_place(l, d, rest % l->plain.d[d]);
+            packed += ons_onednn_place(l, d, rest % l->plain.d[d]);
             rest /= l->plain.d[d];
         }
         if (m->unpack)
@@ -94,7 +93,7 @@ static void move_all(move_job *m)
     for (m->first = 0; m->first < t->d[m->inner]; m->first += CHUNK) {
         m->count = t->d[m->inner] - m->first < CHUNK ? t->d[m->inner] - m->first : CHUNK;
         for (int64_t i = 0; i < m->count; i++)
-            m->place[i] = find_place(m->l, m->inner, m->first + i);
+            m->place[i] = ons_onednn_place(m->l, m->inner, m->first + i);
         ons_cpu_for(m->l->n_threads, rows, 8, move_rows, m);
     }
 }
@@ -152,6 +151,7 @@ const ons_node *ons_onednn_param(const ons_value *v)
 onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const ons_packed **out)
 {
     const ons_node *leaf = ons_onednn_param(p->node->in[1]);
+    ons_packer packer = {.from_values = pack_param};
     ons_params *set;
     char name[640];
 
@@ -162,7 +162,8 @@ onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const o
     if (!set)
         return ONESTEP_OK;
     name_layout(l, name, sizeof name);
-    *out = ons_params_packed(set, leaf->attrs.param.index, name, l->bytes, (ons_packer){.from_values = pack_param}, l, sizeof *l);
+    packer.from_file = ons_onednn_takes_file(l, ons_params_at(set, leaf->attrs.param.index)) ? ons_onednn_pack_file : NULL;
+    *out = ons_params_packed(set, leaf->attrs.param.index, name, l->bytes, packer, l, sizeof *l);
     if (!*out)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a packed copy (%zu bytes) of its weight",
                         p->node->layer, l->bytes);

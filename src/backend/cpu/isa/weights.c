@@ -130,10 +130,11 @@ static void pack_file_range(void *context, int64_t begin, int64_t end, int threa
         pack_file_panel(j->dst, j->src, j->shape, j->n_in, j->taps, p);
 }
 
-static void pack_file(void *dst, const void *src, const ons_param *param, const void *context)
+static void pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param, const void *context)
 {
     file_job job = {dst, src, context, 0, 1};
 
+    (void)type; /* the copy keeps it */
     if (param->kind == ONS_PARAM_CONV)
         job.taps = param->shape.d[1] * param->shape.d[2];
     job.n_in = job.shape->k / job.taps;
