@@ -336,6 +336,16 @@ static void tell_duration(const job *j, int64_t first, int64_t step, double bega
                  (long long)(j->r->distill.iterations - step));
 }
 
+/* What is looked at while it runs. An interruption cuts the pictures short, not the step before them. */
+static onestep_status look(job *j)
+{
+    onestep_status st = check_health(j);
+
+    if (st == ONESTEP_OK && ons_run_sample_due(&j->run))
+        st = ons_samples_write(&j->samples, j->folder, "student", j->run.step);
+    return st == ONESTEP_INTERRUPTED ? ONESTEP_OK : st;
+}
+
 static onestep_status loop(job *j, int64_t step)
 {
     const int64_t first = step;
@@ -349,14 +359,12 @@ static onestep_status loop(job *j, int64_t step)
         ONS_TRY(j->method->step(j->state, step, values, &skipped));
         ONS_TRY(ons_run_step(&j->run, step + 1, values, skipped));
         tell_duration(j, first, step + 1, began);
-        ONS_TRY(check_health(j));
+        ONS_TRY(look(j));
         if (ons_run_checkpoint_due(&j->run) || ons_interrupted())
             ONS_TRY(save(j));
         if (ons_interrupted())
             return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the distillation",
                             (long long)step + 1);
-        if (ons_run_sample_due(&j->run))
-            ONS_TRY(ons_samples_write(&j->samples, j->folder, "student", step + 1));
     }
     return ONESTEP_OK;
 fail:
@@ -366,7 +374,6 @@ fail:
 static onestep_status prepare(job *j, int64_t *step)
 {
     onestep_status st;
-
     bool adapter = j->r->distill.lora_rank > 0;
     ons_dtype precision =
         adapter ? j->o->precision : ONS_F32; /* a second copy of a large network would be one too many */

@@ -100,20 +100,27 @@ static onestep_status one_step(stage *s, int64_t step)
     return ons_run_step(&s->run, step + 1, (const double[]){result.loss, result.grad_norm}, !result.taken);
 }
 
+/* An interruption cuts the pictures short, not the step before them. */
+static onestep_status look(stage *s)
+{
+    const onestep_status st = ons_run_sample_due(&s->run)
+                                  ? ons_samples_write(&s->samples, s->folder, "teacher", s->run.step)
+                                  : ONESTEP_OK;
+
+    return st == ONESTEP_INTERRUPTED ? ONESTEP_OK : st;
+}
+
 static onestep_status loop(stage *s, int64_t step)
 {
     onestep_status st;
 
     for (; step < s->r->train.iterations; step++) {
-        if ((st = one_step(s, step)) != ONESTEP_OK)
+        if ((st = one_step(s, step)) != ONESTEP_OK || (st = look(s)) != ONESTEP_OK)
             return st;
         if ((ons_run_checkpoint_due(&s->run) || ons_interrupted()) && (st = save(s)) != ONESTEP_OK)
             return st;
         if (ons_interrupted())
             return ons_fail(ONESTEP_INTERRUPTED, "stopped at step %lld of the teacher", (long long)step + 1);
-        if (ons_run_sample_due(&s->run) &&
-            (st = ons_samples_write(&s->samples, s->folder, "teacher", step + 1)) != ONESTEP_OK)
-            return st;
     }
     return ONESTEP_OK;
 }

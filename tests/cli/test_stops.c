@@ -22,12 +22,13 @@
 enum { INTERRUPTED = 130, SMALL_FILES = 256 << 10, TINY_FILES = 6 << 10 };
 
 #define UNET "unet/diffusion_pytorch_model.safetensors"
+#define SETTINGS                                                                                               \
+    "vae.iterations=12,vae.batch_size=4,train.iterations=24,train.batch_size=4,every.checkpoint=4,every."      \
+    "log=4,every.sample=100,every.health=12,sample.steps=2,distill.iterations=16,distill.warmup_"              \
+    "iterations=8,distill.batch_size=2,distill.pair_batch_size=2,perceptual.iterations=0,distill.weight_"      \
+    "pixel=0"
 #define LONG_RUN                                                                                               \
-    "--recipe", recipe, "--data", in_folder(folder, "data"), "-t", "2", "--type", "f32", "--set",              \
-        "vae.iterations=12,vae.batch_size=4,train.iterations=24,train.batch_size=4,every.checkpoint=4,every."  \
-        "log=4,every.sample=100,every.health=12,sample.steps=2,distill.iterations=16,distill.warmup_"          \
-        "iterations=8,distill.batch_size=2,distill.pair_batch_size=2,perceptual.iterations=0,distill.weight_"  \
-        "pixel=0"
+    "--recipe", recipe, "--data", in_folder(folder, "data"), "-t", "2", "--type", "f32", "--set", SETTINGS
 #define TRAIN "train", LONG_RUN
 #define PAIRS "pairs", LONG_RUN, "-m", in_folder(folder, "teacher"), "--count", "12", "--steps", "2"
 #define DISTILL "distill", LONG_RUN, "-m", in_folder(folder, "teacher"), "--pairs", in_folder(folder, "pairs")
@@ -144,6 +145,20 @@ static void interrupted_distillation(void **state)
     free_run(&r);
 }
 
+/* Ctrl-C while a sample sheet is drawn: the step before it is saved all the same. */
+static void interrupted_sample_sheet(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    program_signal(SIGINT, in_folder(folder, "sheet/training/samples"));
+    run_program(&r, DISTILL, "--set", SETTINGS ",every.sample=3,every.checkpoint=1000", "-o",
+                in_folder(folder, "sheet"), NULL);
+    expect(&r, INTERRUPTED, "interrupted: stopped at step");
+    assert_true(ons_path_exists(in_folder(folder, "sheet/training/distill.safetensors")));
+    free_run(&r);
+}
+
 /* Nothing of a checkpoint remains when not even the first could be written. */
 static void full_disk_from_the_start(void **state)
 {
@@ -219,10 +234,10 @@ static void full_disk_while_making_pairs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(interrupted_autoencoder),      cmocka_unit_test(interrupted_teacher),
-        cmocka_unit_test(interrupted_distillation),     cmocka_unit_test(full_disk_from_the_start),
-        cmocka_unit_test(full_disk_while_training),     cmocka_unit_test(full_disk_while_distilling),
-        cmocka_unit_test(full_disk_while_making_pairs),
+        cmocka_unit_test(interrupted_autoencoder),    cmocka_unit_test(interrupted_teacher),
+        cmocka_unit_test(interrupted_distillation),   cmocka_unit_test(interrupted_sample_sheet),
+        cmocka_unit_test(full_disk_from_the_start),   cmocka_unit_test(full_disk_while_training),
+        cmocka_unit_test(full_disk_while_distilling), cmocka_unit_test(full_disk_while_making_pairs),
     };
 
     return cmocka_run_group_tests(tests, prepare, clean_up);
