@@ -24,6 +24,8 @@ static void put_conv(list *l, const ons_attrs *a)
     put(l, "pad_right", a->conv.pad_right);
     put(l, "bias", a->conv.bias);
     put(l, "residual", a->conv.residual);
+    if (a->conv.folded)
+        put(l, "folded", 1);
 }
 
 static void put_matmul(list *l, const ons_attrs *a)

@@ -6,7 +6,11 @@
 
 static double conv_flops(const ons_node *n, const ons_shape *y, int64_t in_channels)
 {
-    return 2.0 * (double)ons_shape_count(y) * (double)(n->attrs.conv.kh * n->attrs.conv.kw * in_channels);
+    const int64_t taps = n->attrs.conv.folded
+                             ? 9
+                             : n->attrs.conv.kh * n->attrs.conv.kw; /* folded: what the 3x3 kernel asks for */
+
+    return 2.0 * (double)ons_shape_count(y) * (double)(taps * in_channels);
 }
 
 static double matmul_flops(const ons_node *n)

@@ -36,7 +36,7 @@ typedef struct ons_value {
 } ons_value;
 
 typedef struct ons_attrs {
-    struct { int stride, pad_top, pad_left, pad_bottom, pad_right; int64_t in_h, in_w; bool bias, residual; int64_t kh, kw; } conv;
+    struct { int stride, pad_top, pad_left, pad_bottom, pad_right; int64_t in_h, in_w; bool bias, residual, folded; int64_t kh, kw; } conv;
     struct { bool trans_a, trans_b, bias, residual; double alpha; } matmul;
     struct { int n_groups; double eps; ons_activation act; } norm;
     struct { int n_heads; double scale; bool causal; } attention;
@@ -168,6 +168,7 @@ typedef enum ons_pass {
     ONS_PASS_FUSE_RESIDUAL = 1 << 2,   /* conv2d/matmul + add -> residual input */
     ONS_PASS_FOLD_CONSTANTS = 1 << 3,  /* evaluate what depends on constants only, through `evaluate` */
     ONS_PASS_PRECISION = 1 << 4,       /* bf16 storage for products and what lies between */
+    ONS_PASS_FOLD_UPSAMPLE = 1 << 6,   /* upsampling and a frozen 3x3 convolution -> four 2x2 convolutions */
     ONS_PASS_HOIST = 1 << 5            /* planner: run once what depends on frozen weights and constants only */
 } ons_pass;
 const char *ons_pass_name(ons_pass pass);

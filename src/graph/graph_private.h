@@ -63,6 +63,7 @@ uint64_t ons_hash_bytes(uint64_t h, const void *data,
 
 /* The passes; each leaves a graph that ons_graph_verify accepts. */
 onestep_status ons_pass_dead_code(ons_graph *g) ONESTEP_CHECK;
+onestep_status ons_pass_fold_upsample(ons_graph *g) ONESTEP_CHECK;
 onestep_status ons_pass_cse(ons_graph *g) ONESTEP_CHECK;
 onestep_status ons_pass_fuse_residual(ons_graph *g) ONESTEP_CHECK;
 onestep_status ons_pass_fold_constants(ons_graph *g) ONESTEP_CHECK;

@@ -12,10 +12,12 @@ typedef struct pass_row {
 } pass_row;
 
 /*
+ * Upsampling is folded before equal operators become one, since the four convolutions share sums of weights.
  * Residuals are fused before precision is chosen, so that a product and its addition are stored once; constants
  * are folded after it, so that casts of constants fold too.
  */
 static const pass_row passes[] = {
+    {ONS_PASS_FOLD_UPSAMPLE, "fold_upsample", ons_pass_fold_upsample},
     {ONS_PASS_DEAD_CODE, "dead_code", ons_pass_dead_code},
     {ONS_PASS_CSE, "cse", ons_pass_cse},
     {ONS_PASS_FUSE_RESIDUAL, "fuse_residual", ons_pass_fuse_residual},
@@ -90,11 +92,11 @@ onestep_status ons_passes_parse(const char *text, unsigned *bits)
         unsigned bit = find_pass(text, length);
 
         if (length && !bit)
-            return ons_fail(
-                ONESTEP_BAD_ARGUMENT,
-                "unknown pass '%.*s'; known: dead_code, cse, fuse_residual, precision, fold_constants, "
-                "hoist, all",
-                (int)length, text);
+            return ons_fail(ONESTEP_BAD_ARGUMENT,
+                            "unknown pass '%.*s'; known: fold_upsample, dead_code, cse, fuse_residual, "
+                            "precision, fold_constants, "
+                            "hoist, all",
+                            (int)length, text);
         *bits |= bit;
         text += length + (text[length] == ',');
     }

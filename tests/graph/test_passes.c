@@ -3,7 +3,7 @@
 
 #include "graph_test.h"
 
-enum { ALL_PASSES = 63 };
+enum { ALL_PASSES = 127 };
 
 /* Runs one pass only and verifies the result. */
 static void run_pass(ons_graph *g, ons_pass pass)
@@ -145,6 +145,55 @@ static onestep_status evaluate_affine(const ons_node *n, const void *const *in, 
     return ONESTEP_OK;
 }
 
+static ons_value *upsampled_conv(ons_graph *g, int64_t side, bool trainable, int64_t kernel)
+{
+    const int pad = kernel == 3;
+    ons_value *x = input4(g, "x", 2, side, side, 5);
+    ons_value *w = ons_param_leaf(g, "w", 0, 0, &ONS_SHAPE4(7, kernel, kernel, 5), trainable);
+
+    return ons_conv2d(g, ons_upsample2x(g, x), w, NULL, NULL, (ons_conv_geometry){1, pad, pad, pad, pad});
+}
+
+/* Four small convolutions of the picture as it was; what they cost is what was asked for. */
+static void test_fold_upsample(void **state)
+{
+    ons_graph *g = *state;
+    ons_value *y = upsampled_conv(g, 40, false, 3);
+    const double flops = ons_node_flops(y->node);
+    double folded = 0;
+
+    ons_graph_output(g, ons_unary(g, ONS_OP_SILU, y), "y");
+    run_pass(g, ONS_PASS_FOLD_UPSAMPLE);
+    assert_int_equal(count_op(g, ONS_OP_CONV2D), 4);
+    for (int i = 0; i < ons_graph_n_nodes(g); i++)
+        if (ons_graph_node(g, i)->op == ONS_OP_CONV2D) {
+            assert_int_equal(ons_graph_node(g, i)->in[0]->node->op, ONS_OP_INPUT);
+            folded += ons_node_flops(ons_graph_node(g, i));
+        }
+    assert_true(folded == flops);
+    assert_shape(ons_graph_output_at(g, 0)->value, ONS_SHAPE4(2, 80, 80, 7));
+}
+
+/* Weights that are trained, other kernels, and pictures that are too small to pay for it. */
+static void test_fold_upsample_refuses(void **state)
+{
+    static const struct {
+        int64_t side, kernel;
+        bool trainable;
+    } cases[] = {{40, 3, true}, {40, 1, false}, {8, 3, false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ons_graph *g;
+
+        assert_int_equal(ons_graph_create(&g), ONESTEP_OK);
+        ons_graph_output(g, upsampled_conv(g, cases[i].side, cases[i].trainable, cases[i].kernel), "y");
+        run_pass(g, ONS_PASS_FOLD_UPSAMPLE);
+        assert_int_equal(count_op(g, ONS_OP_CONV2D), 1);
+        ons_graph_destroy(&g);
+    }
+}
+
 static void test_fold_constants(void **state)
 {
     ons_graph *g = *state;
@@ -194,7 +243,7 @@ static void test_names(void **state)
     unsigned bits = 0;
 
     (void)state;
-    for (unsigned bit = 1; bit <= ONS_PASS_HOIST; bit *= 2) {
+    for (unsigned bit = 1; bit < ALL_PASSES; bit *= 2) {
         assert_int_equal(ons_passes_parse(ons_pass_name((ons_pass)bit), &bits), ONESTEP_OK);
         assert_int_equal(bits, bit);
     }
@@ -286,6 +335,8 @@ int main(void)
         GRAPH_TEST(test_fuse_residual),
         GRAPH_TEST(test_fuse_residual_with_bias_and_two_products),
         GRAPH_TEST(test_fuse_residual_refuses),
+        GRAPH_TEST(test_fold_upsample),
+        GRAPH_TEST(test_fold_upsample_refuses),
         GRAPH_TEST(test_fold_constants),
         GRAPH_TEST(test_fold_leaves_large_broadcasts_and_needs_an_evaluator),
         GRAPH_TEST(test_fold_passes_the_evaluators_error_on),

@@ -2,6 +2,8 @@
  */
 #include "plan_test.h"
 
+#include <math.h>
+
 #include "base/system.h"
 
 static const float x[4] = {1, -2, 3, -4}, w[4] = {5, 6, 7, 8}, doubled[4] = {2, -4, 6, -8};
@@ -200,10 +202,63 @@ static void backends_have_names(void **state)
     assert_null(ons_backend_find("abacus"));
 }
 
+enum { SIDE = 48, IN = 3, OUT = 5 };
+
+/* conv(upsample(x)) on ref64, with the pass or without it. */
+static double *run_upsampled(ons_params *set, unsigned passes_off)
+{
+    const size_t n_in = 1 * SIDE * SIDE * IN, n_out = 4 * SIDE * SIDE * OUT;
+    double *y = ons_malloc(n_out * sizeof *y);
+    ons_params *sets[2] = {set, NULL};
+    ons_graph *g = make_graph();
+    ons_value *in = ons_input(g, "x", ONS_F32, &ONS_SHAPE4(1, SIDE, SIDE, IN)), *weights, *bias;
+    ons_plan *p;
+
+    weights = ons_param_leaf(g, "w", 0, 0, &ONS_SHAPE4(OUT, 3, 3, IN), false);
+    bias = ons_param_leaf(g, "b", 0, 1, &ONS_SHAPE1(OUT), false);
+    ons_graph_output(
+        g, ons_conv2d(g, ons_upsample2x(g, in), weights, bias, NULL, (ons_conv_geometry){1, 1, 1, 1, 1}), "y");
+    p = make_plan(g, &ons_backend_ref64, sets, passes_off);
+    assert_int_equal(ons_plan_allocate(p), ONESTEP_OK);
+    for (size_t i = 0; i < n_in; i++)
+        ((double *)ons_plan_input(p, "x"))[i] = (double)(i * 7 % 31) / 31 - 0.4;
+    run_plan(p);
+    memcpy(y, ons_plan_result(p, "y"), n_out * sizeof *y);
+    ons_plan_destroy(&p);
+    return y;
+}
+
+static void folded_upsampling_gives_the_same(void **state)
+{
+    ons_params *set;
+    double *y, *folded;
+    int index;
+
+    (void)state;
+    assert_int_equal(ons_params_create(&set), ONESTEP_OK);
+    assert_int_equal(
+        ons_params_require(set, "w", ONS_PARAM_CONV, &ONS_SHAPE4(OUT, 3, 3, IN), ONS_INIT_NORMAL, 1, &index),
+        ONESTEP_OK);
+    assert_int_equal(
+        ons_params_require(set, "b", ONS_PARAM_VECTOR, &ONS_SHAPE1(OUT), ONS_INIT_NORMAL, 1, &index),
+        ONESTEP_OK);
+    assert_int_equal(ons_params_allocate(set), ONESTEP_OK);
+    ons_params_init(set, 5);
+    y = run_upsampled(set, ONS_PASS_FOLD_UPSAMPLE);
+    folded = run_upsampled(set, 0);
+    for (int i = 0; i < 4 * SIDE * SIDE * OUT; i++)
+        if (!(fabs(y[i] - folded[i]) <= 1e-5)) /* weights are added in f32 */
+            fail_msg("element %d: %g, folded %g", i, y[i], folded[i]);
+    ons_free(y);
+    ons_free(folded);
+    ons_params_destroy(&set);
+}
+
 int main(void)
 {
 #define PLAN_TEST(f) cmocka_unit_test_setup_teardown(f, reset_backend, reset_backend)
     const struct CMUnitTest tests[] = {
+        PLAN_TEST(folded_upsampling_gives_the_same),
         PLAN_TEST(views_of_leaves_are_copied),
         PLAN_TEST(outputs_can_live_in_the_callers_memory),
         PLAN_TEST(binding_has_rules),
