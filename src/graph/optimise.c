@@ -57,8 +57,8 @@ onestep_status ons_graph_optimise(ons_graph *g, unsigned off, ons_dtype precisio
     if (precision != ONS_F32 && precision != ONS_BF16)
         return ons_fail(ONESTEP_UNSUPPORTED, "precision %s; f32 and bf16 are possible",
                         ons_dtype_name(precision));
-    if (precision == ONS_F32)
-        off |= ONS_PASS_PRECISION;
+    if (precision == ONS_F32) /* there the kernels save as much and more by Winograd's algorithm */
+        off |= ONS_PASS_PRECISION | ONS_PASS_FOLD_UPSAMPLE;
     ONS_TRY(ons_graph_finish(g));
     for (int i = 0; i < N_PASSES; i++) {
         if (!passes[i].run || (off & passes[i].bit))
