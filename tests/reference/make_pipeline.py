@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
 """Makes a tiny random pipeline folder with diffusers' and transformers' own classes, for onestep to open.
 
-    python tests/reference/make_pipeline.py FOLDER [--old] [--like sd1|sd2] [--full]
+    python tests/reference/make_pipeline.py FOLDER [--old] [--like sd1|sd2]
 
 --old writes what earlier generations of these libraries wrote: half-precision weights under the .fp16 variant name,
 the text encoder's weights with their "text_model." prefix, the autoencoder's attention as query, key, value and
 proj_attn, vocab.json and merges.txt, and torch_dtype in the text encoder's config.
 --like gives the pipeline what Stable Diffusion 1.x or 2.x has and a file of weights does not tell: 32 groups, heads, activation,
 block types; so that it can be written as a checkpoint in one file (make_single_file.py).
---full gives it the original's size as well: all networks of Stable Diffusion 1.5 or 2.1, random, in half precision (2 GB); only the
-vocabulary stays small.
 """
 import argparse
 import json
@@ -38,20 +36,20 @@ def vocabulary():
     return {t: i for i, t in enumerate(tokens)}
 
 
-def write_tokenizer_files(folder, pad=END, context=16):
+def write_tokenizer_files(folder, pad=END):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary(), ensure_ascii=False))
     (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(m + "\n" for m in MERGES))
     (folder / "tokenizer_config.json").write_text(json.dumps(
-        {"tokenizer_class": "CLIPTokenizer", "model_max_length": context, "bos_token": START, "eos_token": END,
+        {"tokenizer_class": "CLIPTokenizer", "model_max_length": 16, "bos_token": START, "eos_token": END,
          "pad_token": pad, "unk_token": END}))
     (folder / "special_tokens_map.json").write_text(json.dumps(
         {"bos_token": START, "eos_token": END, "pad_token": pad, "unk_token": END}))
 
 
-def make_tokenizer(pad=END, context=16):
+def make_tokenizer(pad=END):
     with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer_files(pathlib.Path(folder), pad, context)
+        write_tokenizer_files(pathlib.Path(folder), pad)
         return CLIPTokenizer.from_pretrained(folder)
 
 
@@ -86,22 +84,6 @@ def make_models_like(second):
         block_out_channels=[32, 64], layers_per_block=2, sample_size=512,
         down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2)
     return text, unet, vae
-
-
-def make_full_models(second):
-    torch.manual_seed(0)
-    n, width = len(vocabulary()), 1024 if second else 768
-    text = CLIPTextModel(CLIPTextConfig(
-        vocab_size=n, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=23 if second else 12,
-        num_attention_heads=width // 64, max_position_embeddings=77, bos_token_id=n - 2, eos_token_id=n - 1,
-        pad_token_id=0 if second else n - 1, projection_dim=width, hidden_act="gelu" if second else "quick_gelu"))
-    unet = UNet2DConditionModel(
-        sample_size=64, cross_attention_dim=width, attention_head_dim=[5, 10, 20, 20] if second else 8,
-        use_linear_projection=second)
-    vae = AutoencoderKL(
-        block_out_channels=[128, 256, 512, 512], layers_per_block=2, sample_size=512,
-        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4)
-    return text.half(), unet.half(), vae.half()
 
 
 def scheduler():
@@ -148,12 +130,10 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--old", action="store_true")
     parser.add_argument("--like", choices=["sd1", "sd2"])
-    parser.add_argument("--full", action="store_true", help="the original's size; sd1 unless --like says otherwise")
     args = parser.parse_args()
-    second = args.like == "sd2"
-    text, unet, vae = make_full_models(second) if args.full else make_models_like(second) if args.like else make_models()
+    text, unet, vae = make_models_like(args.like == "sd2") if args.like else make_models()
     StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=make_tokenizer("!" if second else END, 77 if args.full else 16), unet=unet, scheduler=scheduler(), safety_checker=None,
+        vae=vae, text_encoder=text, tokenizer=make_tokenizer("!" if args.like == "sd2" else END), unet=unet, scheduler=scheduler(), safety_checker=None,
         feature_extractor=None, requires_safety_checker=False).save_pretrained(args.folder)
     if args.old:
         make_old(args.folder)
