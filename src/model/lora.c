@@ -45,7 +45,7 @@ static onestep_status check_shapes(const ons_safetensors *f, const ons_lora_modu
     const int64_t want[4] = {d[0], conv ? d[3] : d[1], conv ? d[1] : 1, conv ? d[2] : 1};
     const int64_t kernel[4] = {rank, rank, want[2], want[3]}, up_dims[4] = {want[0], rank, 1, 1},
                   down_dims[4] = {rank, want[1], m->mid ? 1 : want[2], m->mid ? 1 : want[3]};
-    char down[176], up[176], mid[176] = "no", shape[176];
+    char down[176], up[176], mid[176] = "", shape[176];
 
     if (rank >= 1 && rank <= MAX_RANK && has_dims(m->down, down_dims) && has_dims(m->up, up_dims) &&
         (!m->mid || has_dims(m->mid, kernel)))
@@ -54,10 +54,10 @@ static onestep_status check_shapes(const ons_safetensors *f, const ons_lora_modu
         ons_file_shape_text(m->mid->n_dims, m->mid->dims, mid);
     return ons_fail(
         ONESTEP_BAD_FILE,
-        "%s: %s has factors %s and %s (%s middle factor), which do not fit %s %s: a LoRA of another "
-        "architecture, or damaged",
+        "%s: %s has factors %s, %s%s%s, which do not fit %s %s: a LoRA of another architecture, or damaged",
         ons_safetensors_path(f), m->stem, ons_file_shape_text(m->down->n_dims, m->down->dims, down),
-        ons_file_shape_text(m->up->n_dims, m->up->dims, up), mid, p->name, ons_file_shape_text(4, want, shape));
+        ons_file_shape_text(m->up->n_dims, m->up->dims, up), m->mid ? " and between them " : "", mid, p->name,
+        ons_file_shape_text(4, want, shape));
 }
 
 /* A tensor's values as floats; NULL: no memory. Freed with ons_free. */

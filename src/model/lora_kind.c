@@ -60,7 +60,7 @@ static const char *name_width(int64_t width)
     case 2048:
         return sdxl;
     default:
-        return "a model of another kind";
+        return "another kind of model";
     }
 }
 
