@@ -17,13 +17,16 @@
 
 typedef struct info_args {
     cli_common common;
-    const char *model, *tokens;
+    const char *model, *tokens, *tokenizer;
 } info_args;
 
 static const cli_option options[] = {
-    {'m', "model", CLI_TEXT, offsetof(info_args, model), .unit = "DIR", .help = "pipeline folder"},
+    {'m', "model", CLI_TEXT, offsetof(info_args, model), .unit = "DIR|FILE",
+     .help = "pipeline folder, or a checkpoint in one file"},
     {0, "tokens", CLI_TEXT, offsetof(info_args, tokens), .unit = "PROMPT",
      .help = "print the prompt's token ids as JSON; needs -m"},
+    {0, "tokenizer", CLI_TEXT, offsetof(info_args, tokenizer), .unit = "DIR",
+     .help = "folder with the vocabulary for --tokens, where the model has none"},
     {'v', "verbose", CLI_FLAG, offsetof(info_args, common.verbose), .help = "list every tensor"},
     {0},
 };
@@ -44,19 +47,17 @@ static json_t *tokens_object(const ons_tokenizer *t, const int32_t *ids, int use
     return o;
 }
 
-static onestep_status print_tokens(const char *model, const char *prompt)
+static onestep_status print_tokens(const ons_model_sources *s, const char *prompt)
 {
-    char *folder = ons_path_join(model, "tokenizer"), *text = NULL;
+    char *text = NULL;
     ons_tokenizer *t = NULL;
     int32_t *ids = NULL;
     size_t rest = 0;
     json_t *o;
     int used = 0;
-    onestep_status st = ONESTEP_NO_MEMORY;
+    onestep_status st;
 
-    if (!folder)
-        goto fail;
-    ONS_TRY(ons_tokenizer_open(folder, &t));
+    ONS_TRY(ons_model_open_tokenizer(s, &t));
     ids = ons_calloc((size_t)ons_tokenizer_context(t), sizeof *ids);
     if (!ids) {
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for %d tokens", ons_tokenizer_context(t));
@@ -71,7 +72,6 @@ fail:
     free(text);
     ons_free(ids);
     ons_tokenizer_close(&t);
-    ons_free(folder);
     return st;
 }
 
@@ -195,6 +195,12 @@ fail:
     return st;
 }
 
+static void print_autoencoder(const ons_vae_config *c)
+{
+    printf("%-14s %s, latents of %d channels\n", "autoencoder",
+           c->kind == ONS_VAE_TINY ? "AutoencoderTiny (TAESD)" : "AutoencoderKL", c->latent_channels);
+}
+
 static onestep_status print_pictures(const char *model)
 {
     char *unet = ons_path_join(model, "unet/config.json"), *vae = ons_path_join(model, "vae/config.json");
@@ -210,6 +216,7 @@ static onestep_status print_pictures(const char *model)
     ONS_TRY(ons_vae_config_load(vae, &v));
     printf("%-14s %dx%d pixels; other sides in multiples of %d\n", "pictures",
            u.sample_size * ons_vae_factor(&v), u.sample_size * ons_vae_factor(&v), ons_vae_factor(&v));
+    print_autoencoder(&v);
 fail:
     ons_free(unet);
     ons_free(vae);
@@ -272,19 +279,31 @@ static void print_checkpoint(const ons_safetensors *f)
     print_sets(f);
 }
 
-/* What the tensors make of the file: a checkpoint, a LoRA, another architecture. Nothing for what onestep alone writes. */
+/* What a checkpoint in one file is made of, as far as its tensors tell. */
+static void print_parts(const ons_safetensors *f)
+{
+    ons_unet_config c;
+    ons_vae_config v;
+
+    if (ons_unet_config_infer(f, &c) == ONESTEP_OK)
+        printf("%-14s Stable Diffusion %s, %d levels of %d to %d channels, text vectors of %d\n", "unet",
+               c.use_linear_projection ? "2.x" : "1.x", c.n_levels, c.block_out_channels[0],
+               c.block_out_channels[c.n_levels - 1], c.cross_attention_dim);
+    if (ons_vae_config_infer(f, &v) == ONESTEP_OK)
+        print_autoencoder(&v);
+}
+
+/* What the tensors make of the file: a checkpoint, a LoRA, another architecture. Nothing for what onestep alone
+ * writes. */
 static void print_kind(const ons_safetensors *f)
 {
     const char *description;
-    ons_unet_config c;
+    const ons_weights_kind kind = ons_weights_recognise(f, &description);
 
-    if (ons_weights_recognise(f, &description) == ONS_WEIGHTS_UNKNOWN)
-        return;
-    printf("%-14s %s", "holds", description);
-    if (ons_weights_recognise(f, &description) == ONS_WEIGHTS_CHECKPOINT && ons_unet_config_infer(f, &c) == ONESTEP_OK)
-        printf(": Stable Diffusion %s, %d levels of %d to %d channels, text vectors of %d", c.use_linear_projection ? "2.x" : "1.x",
-               c.n_levels, c.block_out_channels[0], c.block_out_channels[c.n_levels - 1], c.cross_attention_dim);
-    putchar('\n');
+    if (kind != ONS_WEIGHTS_UNKNOWN)
+        printf("%-14s %s\n", "holds", description);
+    if (kind == ONS_WEIGHTS_CHECKPOINT)
+        print_parts(f);
 }
 
 static onestep_status print_safetensors(const char *path, bool verbose)
@@ -422,9 +441,10 @@ static int run(const cli_call *call)
 
     cli_apply_common(&a->common);
     if (a->tokens && !a->model)
-        return cli_usage(call->command, "--tokens needs a model: -m DIR");
+        return cli_usage(call->command, "--tokens needs a model: -m DIR or FILE");
     if (a->tokens)
-        return cli_finish(print_tokens(a->model, a->tokens));
+        return cli_finish(
+            print_tokens(&(ons_model_sources){.model = a->model, .tokenizer = a->tokenizer}, a->tokens));
     if (!path)
         return cli_usage(call->command, "PATH is missing: a model folder, a safetensors file or a PNG");
     return cli_finish(print_path(path, a->common.verbose));

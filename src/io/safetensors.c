@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "io/foreign.h"
 #include "io/json.h"
 
 enum { MAX_HEADER = 100 << 20 };
@@ -51,33 +52,10 @@ char *ons_file_shape_text(int n_dims, const int64_t *dims, char *buf)
     return buf;
 }
 
-/*
- * Zip archives and bare pickles, both as torch.save writes them. The first bytes of a safetensors file are a length and can look the same
- * (80 02 is a header of 640 bytes), but its ninth is the brace that opens the header.
- */
-static bool is_pickle(const ons_map *map)
-{
-    const unsigned char *d = map->data;
-
-    if (map->size < 4 || (map->size > 8 && d[8] == '{'))
-        return false;
-    return !memcmp(d, "PK\3\4", 4) || (d[0] == 0x80 && d[1] >= 2 && d[1] <= 5);
-}
-
-static onestep_status refuse_other_formats(const ons_map *map)
-{
-    if (is_pickle(map))
-        return ons_fail(ONESTEP_BAD_FILE, "%s: this is a Python pickle, which can run code when it is read, so it is never opened; "
-                        "get the safetensors file, or convert it in Python with safetensors.torch.save_file", map->path);
-    if (map->size >= 4 && !memcmp(map->data, "GGUF", 4))
-        return ons_fail(ONESTEP_BAD_FILE, "%s: this is a GGUF file; safetensors is expected", map->path);
-    return ONESTEP_OK;
-}
-
 static onestep_status read_header(const ons_map *map, json_t **header, uint64_t *data_start)
 {
     uint64_t length = 0;
-    onestep_status st = refuse_other_formats(map);
+    onestep_status st = ons_refuse_foreign(map);
 
     *header = NULL;
     if (st != ONESTEP_OK)
@@ -133,7 +111,7 @@ static onestep_status read_tensor(const ons_map *map, uint64_t data_start, const
 {
     const json_t *offsets = json_object_get(v, "data_offsets");
     const json_t *b = json_array_get(offsets, 0), *e = json_array_get(offsets, 1);
-    uint64_t begin, end, bytes = 0, room = map->size - data_start;
+    uint64_t begin, end, bytes = 0;
     onestep_status st;
 
     *t = (ons_file_tensor){ .name = name };
@@ -150,15 +128,35 @@ static onestep_status read_tensor(const ons_map *map, uint64_t data_start, const
         return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has no valid data_offsets", map->path, name);
     begin = (uint64_t)json_integer_value(b);
     end = (uint64_t)json_integer_value(e);
-    if (end > room)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s ends at byte %" PRIu64 ", the file holds %" PRIu64 ": cut short, %" PRIu64
-                        " bytes are missing; fetch it again", map->path, name, end, room, end - room);
     if (end - begin != bytes)
         return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has %" PRIu64 " bytes, its shape and type need %" PRIu64, map->path, name,
                         end - begin, bytes);
     t->data = map->data + data_start + begin;
     t->size = (size_t)bytes;
     return ONESTEP_OK;
+}
+
+/* Before a tensor is looked at, so that what is missing of the file is told as a whole. */
+static onestep_status check_length(const ons_map *map, uint64_t data_start, const json_t *header)
+{
+    const uint64_t room = map->size - data_start;
+    uint64_t needed = 0;
+    const char *name;
+    json_t *v;
+
+    json_object_foreach((json_t *)header, name, v)
+    {
+        const json_t *end = json_array_get(json_object_get(v, "data_offsets"), 1);
+
+        if (json_is_integer(end) && json_integer_value(end) > 0 && (uint64_t)json_integer_value(end) > needed)
+            needed = (uint64_t)json_integer_value(end);
+    }
+    if (needed <= room)
+        return ONESTEP_OK;
+    return ons_fail(ONESTEP_BAD_FILE,
+                    "%s: its tensors take %" PRIu64 " bytes, %" PRIu64 " are there: cut short, %" PRIu64
+                    " bytes are missing; fetch it again",
+                    map->path, needed, room, needed - room);
 }
 
 static onestep_status append(ons_safetensors *f, const ons_file_tensor *t)
@@ -210,7 +208,8 @@ static onestep_status add_file(ons_safetensors *f, const char *path)
     if (st != ONESTEP_OK)
         return st;
     f->n_maps++;
-    if ((st = read_header(&f->maps[k], &f->headers[k], &data_start)) != ONESTEP_OK)
+    if ((st = read_header(&f->maps[k], &f->headers[k], &data_start)) != ONESTEP_OK ||
+        (st = check_length(&f->maps[k], data_start, f->headers[k])) != ONESTEP_OK)
         return st;
     json_object_foreach(f->headers[k], name, v)
     {
@@ -358,8 +357,9 @@ onestep_status ons_safetensors_open_part(const char *folder, const char *base, o
 
         ons_free(path);
         if (found)
-            return ons_fail(ONESTEP_BAD_FILE, "%s holds %s%s, a Python pickle, which can run code; get the safetensors files", folder,
-                            base, pickles[i]);
+            return ons_fail(ONESTEP_BAD_FILE, "%s holds %s%s, a Python pickle, which can run code when it is read, so it is never "
+                            "opened; get the safetensors file, or convert it in Python with safetensors.torch.save_file",
+                            folder, base, pickles[i]);
     }
     return ons_fail(ONESTEP_NOT_FOUND, "%s: no %s.safetensors", folder, base);
 }

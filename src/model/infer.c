@@ -209,15 +209,20 @@ static void read_tiny_decoder(const ons_safetensors *f, const char *format, int 
     }
 }
 
-static void read_tiny_encoder(const ons_safetensors *f, ons_vae_config *c)
+static void read_tiny_encoder(const ons_safetensors *f, const char *format, ons_vae_config *c)
 {
     int at = 0;
 
-    c->no_encoder = !find(f, "encoder.layers.0.weight");
-    for (int i = 0; i < c->n_levels && !c->no_encoder; i++) {
+    for (int i = 0; i < c->n_levels; i++) {
         at++;
-        c->encoder_blocks[i] = count_chain_blocks(f, "encoder.layers.%d", &at);
+        c->encoder_blocks[i] = count_chain_blocks(f, format, &at);
     }
+}
+
+void ons_tiny_vae_config_add_encoder(const ons_safetensors *f, ons_vae_config *c)
+{
+    c->no_encoder = false;
+    read_tiny_encoder(f, "%d", c);
 }
 
 onestep_status ons_tiny_vae_config_infer(const ons_safetensors *f, ons_vae_config *c)
@@ -231,7 +236,9 @@ onestep_status ons_tiny_vae_config_infer(const ons_safetensors *f, ons_vae_confi
     read_tiny_decoder(f, alone ? "%d" : "decoder.layers.%d", alone ? 3 : 2, c);
     for (int i = 0; i < c->n_levels; i++)
         c->block_out_channels[i] = dim(first, 0);
-    read_tiny_encoder(f, c);
+    c->no_encoder = !find(f, "encoder.layers.0.weight");
+    if (!c->no_encoder)
+        read_tiny_encoder(f, "encoder.layers.%d", c);
     return c->latent_channels && c->block_out_channels[0] && c->n_levels < ONS_MAX_LEVELS
                ? ONESTEP_OK
                : missing(f, "decoder.layers.0.weight");

@@ -11,10 +11,11 @@
 typedef struct ons_lora_report {
     int n_unet, n_text; /* weights that were changed */
     int n_unknown;      /* modules of the file that the model does not have */
+    int n_strange;      /* tensors of the file that are no factors */
 } ons_lora_report;
 
 /*
- * Merges FILE into the sets with `weight` (any number; 1 is the LoRA as it was trained). `text` may be NULL: its part is left out.
+ * Merges a file, or the file in a folder as PEFT and diffusers save it, into the sets with `weight` (any number; 1 is the LoRA as it was trained). `text` may be NULL: its part is left out.
  * UNSUPPORTED: not a LoRA, another kind (LoHa, LoKr, DoRA), another architecture; BAD_FILE: shapes that do not fit (both are named), an up
  * without its down. What the model does not have, where the rest fits, is told in a warning.
  */

@@ -13,6 +13,7 @@ static const char *const suffixes[][2] = {
     {".lora_down.weight", ".lora_up.weight"},
     {".lora_A.weight", ".lora_B.weight"},
     {".lora_A.default.weight", ".lora_B.default.weight"},
+    {".lora_A.default_0.weight", ".lora_B.default_0.weight"},
     {".lora_linear_layer.down.weight", ".lora_linear_layer.up.weight"},
     {".lora.down.weight", ".lora.up.weight"},
     {"_lora.down.weight", "_lora.up.weight"},
@@ -35,10 +36,28 @@ static const ons_file_tensor *find_beside(const ons_safetensors *f, const char *
     return ons_safetensors_find(f, name);
 }
 
-bool ons_lora_module_of(const ons_safetensors *f, const ons_file_tensor *t, ons_lora_module *out, bool *missing)
+/* Whether the name is a module's with one of these endings, and that module has a factor. */
+static bool follows(const ons_safetensors *f, const char *name)
+{
+    static const char *const endings[] = {".alpha", ".lora_mid.weight"};
+    char stem[ONS_LORA_MAX_NAME];
+
+    for (size_t k = 0; k < sizeof endings / sizeof *endings; k++) {
+        const size_t n = without_suffix(name, endings[k]);
+
+        if (!n || n >= sizeof stem)
+            continue;
+        snprintf(stem, sizeof stem, "%.*s", (int)n, name);
+        for (int i = 0; i < N_SUFFIXES; i++)
+            if (find_beside(f, stem, suffixes[i][0]))
+                return true;
+    }
+    return false;
+}
+
+ons_lora_role ons_lora_role_of(const ons_safetensors *f, const ons_file_tensor *t, ons_lora_module *out)
 {
     *out = (ons_lora_module){0};
-    *missing = false;
     for (int i = 0; i < N_SUFFIXES; i++)
         for (int half = 0; half < 2; half++) {
             const size_t n = without_suffix(t->name, suffixes[i][half]);
@@ -48,13 +67,15 @@ bool ons_lora_module_of(const ons_safetensors *f, const ons_file_tensor *t, ons_
                 continue;
             snprintf(out->stem, sizeof out->stem, "%.*s", (int)n, t->name);
             other = find_beside(f, out->stem, suffixes[i][!half]);
-            *missing = !other;
+            if (!other)
+                return ONS_LORA_ALONE;
             out->down = half ? other : t;
             out->up = half ? t : other;
+            out->mid = find_beside(f, out->stem, ".lora_mid.weight");
             out->alpha = find_beside(f, out->stem, ".alpha");
-            return half == 0 && other;
+            return half ? ONS_LORA_FOLLOWS : ONS_LORA_DOWN;
         }
-    return false;
+    return follows(f, t->name) ? ONS_LORA_FOLLOWS : ONS_LORA_STRANGE;
 }
 
 /* A prefix counts as taken when it is there, dots and underscores alike. */
@@ -85,16 +106,29 @@ static bool is_module(const char *parameter, const char *module)
     return !*module && strcmp(parameter, ".weight") == 0;
 }
 
-/* Early diffusers: attn1.processor.to_q for attn1.to_q, and to_out for to_out.0. */
-static void modernise(const char *module, char *out, size_t size)
+/*
+ * Early diffusers: attn1.processor.to_q for attn1.to_q, to_out for to_out.0; and the UNet's names of
+ * projections in the text encoder too: self_attn.to_q for self_attn.q_proj.
+ */
+static void modernise(const char *module, bool text, char *out, size_t size)
 {
-    const char *at = strstr(module, ".processor.");
-    const size_t n = at ? (size_t)(at - module) : strlen(module);
-    const bool plain_out = without_suffix(module, ".to_out") > 0;
+    static const char *const projections[][3] = {{".to_q", ".to_q", ".q_proj"},
+                                                 {".to_k", ".to_k", ".k_proj"},
+                                                 {".to_v", ".to_v", ".v_proj"},
+                                                 {".to_out", ".to_out.0", ".out_proj"}};
+    const char *at = strstr(module, ".processor."), *rest = at ? at + strlen(".processor") : "", *last = "";
+    size_t n = at ? (size_t)(at - module) : strlen(module), m = strlen(rest);
 
-    snprintf(out, size, "%.*s%s%s", (int)n, module, at ? at + strlen(".processor") : "", plain_out ? ".0" : "");
+    for (size_t i = 0; i < sizeof projections / sizeof *projections; i++)
+        if (without_suffix(module, projections[i][0])) {
+            last = projections[i][text ? 2 : 1];
+            *(at ? &m : &n) -= strlen(projections[i][0]);
+            break;
+        }
+    snprintf(out, size, "%.*s%.*s%s", (int)n, module, (int)m, rest, last);
 }
 
+/* Under diffusers' names or, with a config, under those of the original code. */
 static int find_parameter(ons_params *set, const char *module, const ons_unet_config *original)
 {
     ons_place_in_file place;
@@ -104,32 +138,43 @@ static int find_parameter(ons_params *set, const char *module, const ons_unet_co
 
         if (ons_params_at(set, i)->kind == ONS_PARAM_VECTOR) /* a norm has no inputs that a factor could read */
             continue;
-        if (is_module(name, module) || (!strncmp(name, "text_model.", 11) && is_module(name + 11, module)))
-            return i;
         if (original && ons_unet_original_name(original, name, &place) && is_module(place.name, module))
+            return i;
+        if (!original &&
+            (is_module(name, module) || (!strncmp(name, "text_model.", 11) && is_module(name + 11, module))))
             return i;
     }
     return -1;
 }
 
+static bool take_one(const char **name, const char *const *prefixes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (take(name, prefixes[i]))
+            return true;
+    return false;
+}
+
 ons_lora_target ons_lora_find(const char *stem, const ons_unet_config *config, ons_params *unet,
                               ons_params *text)
 {
-    static const char *const text_prefixes[] = {"lora_te1_", "lora_te_", "text_encoder."};
-    static const char *const unet_prefixes[] = {"lora_unet_", "unet."};
+    static const char *const text_prefixes[] = {"lora_te1_", "lora_te_", "text_encoder.",
+                                                "cond_stage_model.transformer."};
+    static const char *const unet_prefixes[] = {"lora_unet_", "unet.", "model.diffusion_model.",
+                                                "diffusion_model."};
     char module[ONS_LORA_MAX_NAME + 8];
     ons_lora_target t = {.index = -1};
 
     take(&stem, "base_model.model.");
-    for (size_t i = 0; i < sizeof text_prefixes / sizeof *text_prefixes && !t.text; i++)
-        t.text = take(&stem, text_prefixes[i]);
-    t.text = t.text || strncmp(stem, "text_model.", 11) == 0;
-    for (size_t i = 0; i < sizeof unet_prefixes / sizeof *unet_prefixes && !t.text; i++)
-        if (take(&stem, unet_prefixes[i]))
-            break;
-    modernise(stem, module, sizeof module);
+    t.text = take_one(&stem, text_prefixes, sizeof text_prefixes / sizeof *text_prefixes) ||
+             strncmp(stem, "text_model.", 11) == 0 || strncmp(stem, "encoder.layers.", 15) == 0;
+    if (!t.text)
+        take_one(&stem, unet_prefixes, sizeof unet_prefixes / sizeof *unet_prefixes);
+    modernise(stem, t.text, module, sizeof module);
     t.set = t.text ? text : unet;
     if (t.set)
-        t.index = find_parameter(t.set, module, t.text ? NULL : config);
+        t.index = find_parameter(t.set, module, NULL);
+    if (t.set && t.index < 0 && !t.text)
+        t.index = find_parameter(t.set, module, config);
     return t;
 }

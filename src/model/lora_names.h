@@ -7,16 +7,23 @@
 
 enum { ONS_LORA_MAX_NAME = 400 };
 
-/* A module of the file: both factors, and where the strength stands. */
+/* A module of the file: both factors, what stands between them, and where the strength stands. */
 typedef struct ons_lora_module {
-    const ons_file_tensor *down, *up, *alpha; /* alpha NULL: none in a tensor of its own */
-    char stem[ONS_LORA_MAX_NAME];             /* what the three names have in common: "lora_unet_mid_block_attentions_0_proj_in" */
+    const ons_file_tensor *down, *up;
+    const ons_file_tensor *mid;   /* NULL: none; of a convolution in three factors (LoCon) */
+    const ons_file_tensor *alpha; /* NULL: none in a tensor of its own */
+    char stem[ONS_LORA_MAX_NAME]; /* what the names have in common: "lora_unet_mid_block_attentions_0_proj_in" */
 } ons_lora_module;
 
-/*
- * Whether tensor `t` is the down factor of a module, with its up. *missing: it is an up whose down is not there, or the other way round.
- */
-bool ons_lora_module_of(const ons_safetensors *f, const ons_file_tensor *t, ons_lora_module *out, bool *missing);
+typedef enum ons_lora_role {
+    ONS_LORA_DOWN,    /* with its up: the module is complete */
+    ONS_LORA_ALONE,   /* a factor without the other */
+    ONS_LORA_FOLLOWS, /* belongs to a module that another tensor stands for: an up, a mid, an alpha */
+    ONS_LORA_STRANGE  /* nothing that is known */
+} ons_lora_role;
+
+/* What tensor `t` is within the file; `out` is filled for the first two. */
+ons_lora_role ons_lora_role_of(const ons_safetensors *f, const ons_file_tensor *t, ons_lora_module *out);
 /* The parameter that a module changes: which set (NULL: of neither), which index (-1: unknown). */
 typedef struct ons_lora_target {
     ons_params *set;

@@ -61,15 +61,18 @@ static bool early_name(const char *name, ons_place_in_file *place)
     return put(place, "", name);
 }
 
-/* A tiny autoencoder's halves as files of their own: the chain's numbers alone, the decoder's one higher for the bound at its beginning. */
+/* A tiny autoencoder's halves as files of their own: the chain's numbers alone, the decoder's one higher for
+ * the bound at its beginning. */
 static bool standalone_name(const char *name, ons_place_in_file *place)
 {
+    const bool decoder = strncmp(name, "decoder.layers.", 15) == 0;
     int number, n = 0;
 
     *place = (ons_place_in_file){.n_parts = 1};
-    if (sscanf(name, "decoder.layers.%d%n", &number, &n) != 1 || n == 0)
+    if (sscanf(name, decoder ? "decoder.layers.%d%n" : "encoder.layers.%d%n", &number, &n) != 1 || n == 0)
         return false;
-    return (size_t)snprintf(place->name, sizeof place->name, "%d%s", number + 1, name + n) < sizeof place->name;
+    return (size_t)snprintf(place->name, sizeof place->name, "%d%s", number + decoder, name + n) <
+           sizeof place->name;
 }
 
 static bool place_vae(const void *context, const char *name, int attempt, ons_place_in_file *place)

@@ -12,7 +12,8 @@ typedef enum ons_weights_kind {
     ONS_WEIGHTS_CHECKPOINT, /* UNet, autoencoder and text encoder of Stable Diffusion 1.x or 2.x in one file, original names */
     ONS_WEIGHTS_UNET,       /* a UNet of that kind alone, diffusers' or original names */
     ONS_WEIGHTS_VAE,        /* an AutoencoderKL alone */
-    ONS_WEIGHTS_TINY_VAE,   /* an AutoencoderTiny */
+    ONS_WEIGHTS_TINY_VAE,   /* an AutoencoderTiny, or its decoder alone */
+    ONS_WEIGHTS_TINY_ENCODER, /* the other half of that */
     ONS_WEIGHTS_TEXT,       /* a CLIP text encoder alone */
     ONS_WEIGHTS_LORA,
     ONS_WEIGHTS_FOREIGN     /* an architecture that onestep does not run */
@@ -32,6 +33,8 @@ onestep_status ons_unet_config_infer(const ons_safetensors *f, ons_unet_config *
 onestep_status ons_vae_config_infer(const ons_safetensors *f, ons_vae_config *out) ONESTEP_CHECK;
 /* A tiny autoencoder from its tensors: both halves under diffusers' names, or the decoder alone under its author's. */
 onestep_status ons_tiny_vae_config_infer(const ons_safetensors *f, ons_vae_config *out) ONESTEP_CHECK;
+/* Adds the encoder that its author publishes in a file of its own to a decoder's configuration. */
+void ons_tiny_vae_config_add_encoder(const ons_safetensors *f, ons_vae_config *c);
 onestep_status ons_clip_config_infer(const ons_safetensors *f, ons_clip_config *out) ONESTEP_CHECK;
 
 #endif

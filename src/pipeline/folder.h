@@ -42,7 +42,7 @@ typedef struct ons_model_sources {
     const char *model;     /* pipeline folder or single file */
     const char *unet;      /* folder with weights (and config.json), a pipeline folder, or a file of weights */
     const char *vae;       /* the same for the autoencoder */
-    const char *taesd;     /* a tiny autoencoder in its place: a folder or a file */
+    const char *taesd;     /* a tiny autoencoder in its place: a folder, or a file with its other half beside it; excludes vae */
     const char *tokenizer; /* folder; for single files, which have none inside */
     const char *const *loras; /* [n_loras] "FILE[:WEIGHT]", merged in order */
     int n_loras;
@@ -52,6 +52,8 @@ typedef struct ons_model_sources {
 /* UNSUPPORTED says what a file is that is not a model; NOT_FOUND and BAD_FILE name the part or the tensor. */
 onestep_status ons_model_assemble(const ons_model_sources *s, ons_model **out) ONESTEP_CHECK;
 onestep_status ons_model_open(const char *path, ons_model **out) ONESTEP_CHECK; /* all of it the model's own */
+/* The tokenizer that such a model would have, without opening anything else. */
+onestep_status ons_model_open_tokenizer(const ons_model_sources *s, ons_tokenizer **out) ONESTEP_CHECK;
 /* Where nobody stated what the network predicts: one evaluation tells noise from v. */
 onestep_status ons_model_settle_prediction(ons_model *m) ONESTEP_CHECK;
 void ons_model_close(ons_model **m);

@@ -13,6 +13,23 @@
 #include "base/random.h"
 #include "base/system.h"
 
+/* Relatives of Stable Diffusion whose UNet reads more than the latent. */
+static const char *name_purpose(int in_channels)
+{
+    switch (in_channels) {
+    case 5:
+        return " (a model that also reads depth)";
+    case 7:
+        return " (an upscaler)";
+    case 8:
+        return " (a model that edits a picture by instruction)";
+    case 9:
+        return " (a model for inpainting)";
+    default:
+        return "";
+    }
+}
+
 static onestep_status check_model(const ons_model *m)
 {
     const int c = m->vae_config.latent_channels;
@@ -20,8 +37,8 @@ static onestep_status check_model(const ons_model *m)
     if (m->unet_config.in_channels != c || m->unet_config.out_channels != c)
         return ons_fail(
             ONESTEP_UNSUPPORTED,
-            "%s: the UNet has %d input and %d output channels, the latent has %d; they must be equal", m->path,
-            m->unet_config.in_channels, m->unet_config.out_channels, c);
+            "%s: the UNet has %d input and %d output channels, the latent has %d; they must be equal%s", m->path,
+            m->unet_config.in_channels, m->unet_config.out_channels, c, name_purpose(m->unet_config.in_channels));
     if (ons_tokenizer_context(m->tokenizer) > m->clip_config.max_position_embeddings)
         return ons_fail(ONESTEP_BAD_FILE,
                         "%s: the tokenizer gives %d tokens, the text encoder takes at most %d", m->path,

@@ -31,12 +31,28 @@ static onestep_status map_part(ons_params *p, ons_safetensors *file, ons_spellin
     return ons_params_map(p, file, &spelling);
 }
 
+/* Whole, or, of a tiny autoencoder in two files, half by half. */
+static onestep_status map_vae(ons_model *m, const ons_part_files *files)
+{
+    ons_spelling spelling = ons_vae_spelling(&m->vae_config);
+    onestep_status st;
+
+    if (!files->vae_encoder)
+        return map_part(m->vae, files->vae, spelling, files->vae == files->clip);
+    spelling.only = "decoder.";
+    ONS_TRY(map_part(m->vae, files->vae, spelling, true));
+    spelling.only = "encoder.";
+    ONS_TRY(map_part(m->vae, files->vae_encoder, spelling, true));
+fail:
+    return st;
+}
+
 static onestep_status map_parts(ons_model *m, const ons_part_files *files)
 {
     onestep_status st;
 
     ONS_TRY(map_part(m->unet, files->unet, ons_unet_spelling(&m->unet_config), files->unet == files->clip));
-    ONS_TRY(map_part(m->vae, files->vae, ons_vae_spelling(&m->vae_config), files->vae == files->clip));
+    ONS_TRY(map_vae(m, files));
     st = map_part(m->clip, files->clip, ons_clip_spelling(), files->clip == files->unet);
 fail:
     return st;
@@ -64,25 +80,49 @@ static char *part_folder(const char *path, const char *part)
     return ons_strdup(path);
 }
 
-/* A replaced part. A folder brings its config; a file is of the architecture that `config` describes already.
- */
-static onestep_status open_part(const char *path, const char *part, ons_config_reader read, void *config,
-                                ons_safetensors **out)
+/* FOLDER/config.json, where it is there; *found tells. */
+static onestep_status read_config_in(const char *folder, ons_config_reader read, void *config, bool *found)
 {
-    char *folder = part_folder(path, part), *inner = folder ? ons_path_join(folder, "config.json") : NULL;
-    onestep_status st = ONESTEP_OK;
+    char *path = ons_path_join(folder, "config.json");
+    onestep_status st = path ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
 
-    if (!folder || !inner)
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
-    else if (!ons_path_is_dir(folder))
+    *found = path && ons_path_exists(path);
+    if (*found)
+        st = read(path, config);
+    ons_free(path);
+    return st;
+}
+
+/* The file of a replaced part, and its config where the part is a folder that brings one. */
+static onestep_status open_part(const char *path, const char *part, ons_config_reader read, void *config,
+                                bool *found, ons_safetensors **out)
+{
+    char *folder = part_folder(path, part);
+    onestep_status st;
+
+    *found = false;
+    if (!folder)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    if (!ons_path_is_dir(folder)) {
         st = ons_safetensors_open(path, out);
-    else if (ons_path_exists(inner) && (st = read(inner, config)) != ONESTEP_OK)
         goto fail;
-    else
-        st = ons_safetensors_open_part(folder, "diffusion_pytorch_model", out);
+    }
+    ONS_TRY(read_config_in(folder, read, config, found));
+    st = ons_safetensors_open_part(folder, "diffusion_pytorch_model", out);
 fail:
     ons_free(folder);
-    ons_free(inner);
+    return st;
+}
+
+/* A part without a config is of the model's own architecture, where the model is a folder that says which. */
+static onestep_status read_own_config(const char *model, const char *part, ons_config_reader read, void *config,
+                                      bool *found)
+{
+    char *folder = ons_path_join(model, part);
+    onestep_status st = folder ? read_config_in(folder, read, config, found)
+                               : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+
+    ons_free(folder);
     return st;
 }
 
@@ -98,41 +138,73 @@ static onestep_status expect_part(const ons_safetensors *file, ons_weights_kind 
 
 static onestep_status open_unet(ons_model *m, const char *path, ons_part_files *files)
 {
+    bool found;
     onestep_status st;
 
-    ONS_TRY(open_part(path, "unet", ons_read_unet_config, &m->unet_config, &files->unet));
-    st = expect_part(files->unet, ONS_WEIGHTS_UNET);
+    ONS_TRY(open_part(path, "unet", ons_read_unet_config, &m->unet_config, &found, &files->unet));
+    ONS_TRY(expect_part(files->unet, ONS_WEIGHTS_UNET));
+    if (!found)
+        ONS_TRY(read_own_config(m->path, "unet", ons_read_unet_config, &m->unet_config, &found));
+    if (!found && !m->unet_config.n_levels) /* else a checkpoint's own tensors told it */
+        st = ons_unet_config_infer(files->unet, &m->unet_config);
 fail:
     return st;
 }
 
 static onestep_status open_vae(ons_model *m, const char *path, ons_part_files *files)
 {
+    bool found;
     onestep_status st;
 
-    if (!m->vae_config.n_levels &&
-        !ons_path_is_dir(path)) { /* a checkpoint whose own autoencoder was not looked at */
-        ONS_TRY(ons_safetensors_open(path, &files->vae));
-        ONS_TRY(ons_vae_config_infer(files->vae, &m->vae_config));
-    } else {
-        ONS_TRY(open_part(path, "vae", ons_read_vae_config, &m->vae_config, &files->vae));
-    }
-    st = m->vae_config.kind == ONS_VAE_TINY ? ons_weights_expect(files->vae, ONS_WEIGHTS_TINY_VAE)
-                                            : expect_part(files->vae, ONS_WEIGHTS_VAE);
+    ONS_TRY(open_part(path, "vae", ons_read_vae_config, &m->vae_config, &found, &files->vae));
+    if (!found)
+        ONS_TRY(read_own_config(m->path, "vae", ons_read_vae_config, &m->vae_config, &found));
+    ONS_TRY(m->vae_config.kind == ONS_VAE_TINY ? ons_weights_expect(files->vae, ONS_WEIGHTS_TINY_VAE)
+                                               : expect_part(files->vae, ONS_WEIGHTS_VAE));
+    if (!found)
+        st = ons_vae_config_infer(files->vae, &m->vae_config);
 fail:
+    return st;
+}
+
+/* "…/taesd_encoder.safetensors" for "…/taesd_decoder.safetensors"; NULL: the name holds no "decoder", or no
+ * memory. */
+static char *name_of_encoder(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *at = strstr(slash ? slash : path, "decoder");
+
+    return at ? ons_format("%.*sencoder%s", (int)(at - path), path, at + strlen("decoder")) : NULL;
+}
+
+/* A decoder alone is enough to draw; with its encoder beside it, pictures can be begun from as well. */
+static onestep_status open_tiny_encoder(ons_model *m, const char *decoder, ons_part_files *files)
+{
+    char *path = name_of_encoder(decoder);
+    onestep_status st = ONESTEP_OK;
+
+    if (!path || !ons_path_exists(path))
+        goto fail;
+    ONS_TRY(ons_safetensors_open(path, &files->vae_encoder));
+    ONS_TRY(ons_weights_expect(files->vae_encoder, ONS_WEIGHTS_TINY_ENCODER));
+    ons_tiny_vae_config_add_encoder(files->vae_encoder, &m->vae_config);
+    ons_verbose("%s: the encoder to that decoder", path);
+fail:
+    ons_free(path);
     return st;
 }
 
 /* A tiny autoencoder: a folder with its config, or a file whose tensors tell it. */
 static onestep_status open_tiny_vae(ons_model *m, const char *path, ons_part_files *files)
 {
+    bool found;
     onestep_status st;
 
-    ons_safetensors_close(&files->vae);
-    ONS_TRY(open_part(path, "vae", ons_read_vae_config, &m->vae_config, &files->vae));
+    ONS_TRY(open_part(path, "vae", ons_read_vae_config, &m->vae_config, &found, &files->vae));
     ONS_TRY(ons_weights_expect(files->vae, ONS_WEIGHTS_TINY_VAE));
-    if (!ons_path_is_dir(path) || m->vae_config.kind != ONS_VAE_TINY)
-        st = ons_tiny_vae_config_infer(files->vae, &m->vae_config);
+    if (!found || m->vae_config.kind != ONS_VAE_TINY)
+        ONS_TRY(ons_tiny_vae_config_infer(files->vae, &m->vae_config));
+    if (m->vae_config.no_encoder)
+        st = open_tiny_encoder(m, path, files);
 fail:
     return st;
 }
@@ -141,6 +213,7 @@ static void close_files(ons_part_files *files)
 {
     ons_safetensors_close(&files->unet);
     ons_safetensors_close(&files->vae);
+    ons_safetensors_close(&files->vae_encoder);
     ons_safetensors_close(&files->clip);
 }
 
@@ -164,6 +237,9 @@ static onestep_status fill(ons_model *m, const ons_model_sources *s, ons_part_fi
 {
     onestep_status st;
 
+    if (s->vae && s->taesd)
+        return ons_fail(ONESTEP_BAD_ARGUMENT,
+                        "--vae and --taesd exclude each other: both replace the autoencoder");
     if (ons_path_is_dir(s->model) || !ons_path_exists(s->model))
         ONS_TRY(ons_model_from_folder(m, s, files));
     else

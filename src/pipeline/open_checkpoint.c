@@ -9,47 +9,13 @@
 #include "model/recognise.h"
 #include "pipeline/open_impl.h"
 
-/* The tokenizer's folder where people put it: given, beside the file in tokenizer/, or beside the file itself;
- * NULL: none or no memory. */
-static char *find_tokenizer(const ons_model_sources *s)
-{
-    static const char *const names[] = {"tokenizer/vocab.json", "tokenizer/tokenizer.json", "vocab.json",
-                                        "tokenizer.json"};
-    const char *slash = strrchr(s->model, '/');
-    const int n = slash ? (int)(slash - s->model) : 1;
-
-    if (s->tokenizer)
-        return ons_strdup(s->tokenizer);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *file = ons_format("%.*s/%s", n, slash ? s->model : ".", names[i]);
-        const bool found = file && ons_path_exists(file);
-
-        if (found)
-            *strrchr(file, '/') = 0;
-        if (found)
-            return file;
-        ons_free(file);
-    }
-    return NULL;
-}
-
 static onestep_status open_tokenizer(ons_model *m, const ons_model_sources *s)
 {
-    char *folder = find_tokenizer(s);
-    onestep_status st;
+    onestep_status st = ons_model_open_tokenizer(s, &m->tokenizer);
 
-    if (!folder)
-        return ons_fail(
-            ONESTEP_NOT_FOUND,
-            "%s: a checkpoint in one file holds no tokenizer, and there is none beside it; give CLIP's "
-            "(a folder with vocab.json and merges.txt, as in any Stable Diffusion folder) as --tokenizer "
-            "FOLDER",
-            s->model);
-    st = ons_tokenizer_open(folder, &m->tokenizer);
     /* The padding belongs to the text encoder, not to the vocabulary: OpenCLIP's was trained with 0. */
     if (st == ONESTEP_OK && m->clip_config.hidden_act == ONS_OP_GELU)
         ons_tokenizer_set_pad_id(m->tokenizer, m->clip_config.pad_token_id);
-    ons_free(folder);
     return st;
 }
 
@@ -74,13 +40,13 @@ onestep_status ons_model_from_checkpoint(ons_model *m, const ons_model_sources *
     ONS_TRY(ons_weights_expect(file, ONS_WEIGHTS_CHECKPOINT));
     ONS_TRY(ons_unet_config_infer(file, &m->unet_config));
     ONS_TRY(ons_clip_config_infer(file, &m->clip_config));
-    if (!s->vae)
+    if (!s->vae && !s->taesd)
         ONS_TRY(ons_vae_config_infer(file, &m->vae_config));
     assume_settings(m);
     ONS_TRY(open_tokenizer(m, s));
     if (!s->unet)
         files->unet = ons_safetensors_share(file);
-    if (!s->vae)
+    if (!s->vae && !s->taesd)
         files->vae = ons_safetensors_share(file);
     files->clip = ons_safetensors_share(file);
 fail:

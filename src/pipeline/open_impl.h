@@ -8,11 +8,15 @@
 /* Where the weights of the three parts are; one file may be several. */
 typedef struct ons_part_files {
     ons_safetensors *unet, *vae, *clip;
+    ons_safetensors *vae_encoder; /* NULL: in vae, or there is none */
 } ons_part_files;
 
 /* Fill in configs, schedule, card and tokenizer, and open the files of the parts that `s` does not replace. */
 onestep_status ons_model_from_folder(ons_model *m, const ons_model_sources *s, ons_part_files *files) ONESTEP_CHECK;
 onestep_status ons_model_from_checkpoint(ons_model *m, const ons_model_sources *s, ons_part_files *files) ONESTEP_CHECK;
+
+/* NOT_FOUND or UNSUPPORTED: says what a path without model_index.json is instead of a pipeline folder. */
+onestep_status ons_refuse_folder(const char *folder) ONESTEP_CHECK;
 
 /* FOLDER/PART/NAME; NULL: no memory. */
 char *ons_part_path(const char *folder, const char *part, const char *name);

@@ -88,13 +88,17 @@ static onestep_status keep_file(ons_params *p, ons_safetensors *file)
 
 static onestep_status map_all(ons_params *p, ons_safetensors *file, const char *prefix, const ons_spelling *spelling)
 {
+    const char *only = spelling ? spelling->only : NULL;
     onestep_status st;
 
     ONS_TRY(ons_params_allocate(p));
     ONS_TRY(keep_file(p, file));
     for (int i = 0; i < p->n; i++) {
-        char *name = ons_format("%s%s", prefix, p->rows[i].name);
+        char *name;
 
+        if (only && strncmp(p->rows[i].name, only, strlen(only)))
+            continue;
+        name = ons_format("%s%s", prefix, p->rows[i].name);
         st = name ? locate(p, i, file, name, spelling) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a name");
         ons_free(name);
         if (st != ONESTEP_OK)

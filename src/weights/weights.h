@@ -97,6 +97,7 @@ typedef struct ons_spelling {
     bool (*place)(const void *context, const char *name, int attempt, ons_place_in_file *out);
     const void *context;
     bool among_others; /* the file holds other sets too */
+    const char *only;  /* parameters whose names begin so, the others coming from other files; NULL: all */
 } ons_spelling;
 
 /*

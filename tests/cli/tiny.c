@@ -6,8 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "io/safetensors.h"
 #include "pipeline/folder.h"
 
 static const ons_unet_config unet = {.in_channels = 4,
@@ -38,6 +41,17 @@ static const ons_vae_config vae = {.in_channels = 3,
                                    .scaling_factor = 0.18215,
                                    .use_quant_conv = true,
                                    .use_post_quant_conv = true};
+
+static const ons_vae_config tiny_vae = {.kind = ONS_VAE_TINY,
+                                        .in_channels = 3,
+                                        .out_channels = 3,
+                                        .latent_channels = 4,
+                                        .sample_size = 16,
+                                        .n_levels = 3,
+                                        .block_out_channels = {8, 8, 8},
+                                        .scaling_factor = 1,
+                                        .encoder_blocks = {1, 1, 2},
+                                        .decoder_blocks = {2, 1, 1}};
 
 static void check(onestep_status st)
 {
@@ -89,4 +103,54 @@ void make_tiny_model(const char *folder, bool student)
     ons_params_destroy(&m.vae);
     ons_params_destroy(&m.clip);
     ons_tokenizer_close(&m.tokenizer);
+}
+
+/* One half under its author's names: the chain's numbers, the decoder's one higher. */
+static void write_half(const ons_safetensors *f, const char *half, const char *path)
+{
+    const bool decoder = half[0] == 'd';
+    ons_safetensors_writer *w;
+
+    check(ons_safetensors_writer_create(&w));
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < ons_safetensors_count(f); i++) {
+            const ons_file_tensor *t = ons_safetensors_at(f, i);
+            char name[200];
+            int number, n = 0;
+
+            if (strncmp(t->name, half, strlen(half)) ||
+                sscanf(t->name + strlen(half), ".layers.%d%n", &number, &n) != 1)
+                continue;
+            snprintf(name, sizeof name, "%d%.150s", number + decoder, t->name + strlen(half) + n);
+            check(pass ? ons_safetensors_writer_data(w, t->data, t->size)
+                       : ons_safetensors_writer_add(w, name, t->dtype, t->n_dims, t->dims));
+        }
+        if (pass == 0)
+            check(ons_safetensors_writer_begin(w, path));
+    }
+    check(ons_safetensors_writer_commit(w));
+    ons_safetensors_writer_destroy(&w);
+}
+
+void make_tiny_autoencoder(const char *folder)
+{
+    char path[4096];
+    ons_params *params;
+    ons_safetensors *f;
+
+    check(ons_make_dirs(folder));
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    check(ons_vae_config_save(&tiny_vae, path));
+    check(ons_params_create(&params));
+    check(ons_vae_declare(&tiny_vae, params));
+    ons_params_init(params, 4);
+    snprintf(path, sizeof path, "%s/diffusion_pytorch_model.safetensors", folder);
+    check(ons_params_save(params, path, ONS_F32));
+    ons_params_destroy(&params);
+    check(ons_safetensors_open(path, &f));
+    snprintf(path, sizeof path, "%s/taesd_decoder.safetensors", folder);
+    write_half(f, "decoder", path);
+    snprintf(path, sizeof path, "%s/taesd_encoder.safetensors", folder);
+    write_half(f, "encoder", path);
+    ons_safetensors_close(&f);
 }

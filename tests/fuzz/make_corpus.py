@@ -178,6 +178,65 @@ def config_seeds():
                                         "vae": {"flip": False, "config": vae}}).encode())
     put("config", "bare", b"{}")
     put("config", "array", b"[1]")
+    tiny = {"_class_name": "AutoencoderTiny", "in_channels": 3, "out_channels": 3, "latent_channels": 4, "act_fn": "relu",
+            "encoder_block_out_channels": [8, 8, 8], "decoder_block_out_channels": [8, 8, 8], "num_encoder_blocks": [1, 1, 2],
+            "num_decoder_blocks": [2, 1, 1], "upsampling_scaling_factor": 2, "scaling_factor": 1.0, "shift_factor": 0.0}
+    put("config", "taesd", json.dumps(tiny).encode())
+    put("config", "taesd-widths", json.dumps(dict(tiny, decoder_block_out_channels=[8, 8, 16])).encode())
+    put("config", "taesd-counts", json.dumps(dict(tiny, num_decoder_blocks=[64, 0, -1])).encode())
+    put("config", "taesd-eight", json.dumps(dict(tiny, encoder_block_out_channels=[4] * 8, decoder_block_out_channels=[4] * 8,
+                                                 num_encoder_blocks=[0] * 8, num_decoder_blocks=[0] * 8)).encode())
+    put("config", "taesd-published", json.dumps({"_class_name": "AutoencoderTiny", "encoder_block_out_channels": [64] * 4,
+                                                 "decoder_block_out_channels": [64] * 4}).encode())
+
+
+def lora_file(entries, metadata=None):
+    """(name, shape) pairs of half-precision ones."""
+    header, at = ({"__metadata__": metadata} if metadata else {}), 0
+    for name, shape in entries:
+        size = 2
+        for d in shape:
+            size *= d
+        header[name] = row("F16", shape, at, at + size)
+        at += size
+    return tensors(header, b"\0\x3c" * (at // 2))
+
+
+def lora_seeds():
+    block = "down_blocks.0.attentions.0.transformer_blocks.0"
+    q, conv = "lora_unet_" + block.replace(".", "_") + "_attn1_to_q", "lora_unet_down_blocks_0_resnets_0_conv1"
+    kohya = [(f"{q}.lora_down.weight", [2, 8]), (f"{q}.lora_up.weight", [8, 2]), (f"{q}.alpha", [])]
+    put("lora", "kohya", lora_file(kohya))
+    put("lora", "original", lora_file([(n.replace("down_blocks_0_attentions_0", "input_blocks_1_1"), s) for n, s in kohya]))
+    put("lora", "strange", lora_file(kohya + [("lora_unet_conv_norm_out.diff", [8]), ("lora_unet_x.alpha", [])]))
+    put("lora", "alone", lora_file(kohya[1:]))
+    put("lora", "long-alpha", lora_file(kohya[:2] + [(f"{q}.alpha", [2])]))
+    put("lora", "no-rank", lora_file([(f"{q}.lora_down.weight", [0, 8]), (f"{q}.lora_up.weight", [8, 0])]))
+    put("lora", "misfit", lora_file([(f"{q}.lora_down.weight", [2, 9]), kohya[1]]))
+    put("lora", "convolution", lora_file([(f"{conv}.lora_down.weight", [1, 8, 3, 3]), (f"{conv}.lora_up.weight", [8, 1, 1, 1])]))
+    put("lora", "middle", lora_file([(f"{conv}.lora_down.weight", [2, 8, 1, 1]), (f"{conv}.lora_mid.weight", [2, 2, 3, 3]),
+                                     (f"{conv}.lora_up.weight", [8, 2, 1, 1])]))
+    put("lora", "middle-only", lora_file([(f"{conv}.lora_mid.weight", [2, 2, 3, 3])] + kohya))
+    text = "text_model.encoder.layers.0.self_attn"
+    put("lora", "text", lora_file([(f"lora_te_{text}.q_proj".replace(".", "_") + ".lora_down.weight", [1, 12]),
+                                   (f"lora_te_{text}.q_proj".replace(".", "_") + ".lora_up.weight", [12, 1])]))
+    put("lora", "early-text", lora_file([(f"text_encoder.{text}.to_out_lora.down.weight", [1, 12]),
+                                         (f"text_encoder.{text}.to_out_lora.up.weight", [12, 1])]))
+    put("lora", "early", lora_file([(f"{block}.attn1.processor.to_out_lora.down.weight", [1, 8]),
+                                    (f"{block}.attn1.processor.to_out_lora.up.weight", [8, 1])]))
+    peft = [(f"base_model.model.{block}.attn1.to_q.lora_A.weight", [2, 8]), (f"base_model.model.{block}.attn1.to_q.lora_B.weight", [8, 2])]
+    config = {"r": 2, "lora_alpha": 3, "use_rslora": True, "alpha_pattern": {"^x": 1, "attn1.to_q": 5}, "rank_pattern": {}}
+    put("lora", "peft", b"c" + json.dumps(config).encode() + b"\0" + lora_file(peft))
+    put("lora", "peft-pattern", b"c" + json.dumps({"alpha_pattern": {".*": 1}}).encode() + b"\0" + lora_file(peft))
+    put("lora", "peft-dora", b'c{"use_dora":true}\0' + lora_file(peft))
+    put("lora", "peft-broken", b'c{"lora_alpha":\0' + lora_file(peft))
+    stated = {f"unet.{k}": v for k, v in config.items()}
+    put("lora", "metadata", lora_file(peft, {"lora_adapter_metadata": json.dumps(stated)}))
+    put("lora", "metadata-list", lora_file(peft, {"lora_adapter_metadata": "[1]"}))
+    put("lora", "sdxl", lora_file([("lora_te2_x.lora_down.weight", [1, 8])]))
+    put("lora", "other-width", lora_file([("unet.x.attn2.to_k.lora_A.weight", [1, 2048])]))
+    put("lora", "loha", lora_file([(f"{q}.hada_w1_a", [2, 8])] + kohya))
+    put("lora", "cut", lora_file(kohya)[:-5])
 
 
 if __name__ == "__main__":
@@ -187,3 +246,4 @@ if __name__ == "__main__":
     tokenizer_seeds()
     tar_seeds()
     config_seeds()
+    lora_seeds()

@@ -77,6 +77,10 @@ static void cut_files_say_how_much_is_missing(void **state)
     (void)state;
     assert_refused(make_file(header, sizeof header - 1, 9), "7 bytes are missing");
     assert_refused(make_file(header, sizeof header - 1 + 100, 0), "100 bytes are missing");
+    /* All of it, not what the first tensor lacks. */
+    static const char two[] =
+        "{" TENSOR("a", "F32", "[4]", "0", "16") "," TENSOR("b", "F32", "[4]", "16", "32") "}";
+    assert_refused(make_file(two, sizeof two - 1, 9), "23 bytes are missing");
     assert_refused(make_file("", 0, 0), "JSON");
     assert_ok(ons_write_file(in_scratch("t.safetensors"), "1234567", 7));
     assert_refused(in_scratch("t.safetensors"), "7 bytes");
@@ -165,6 +169,32 @@ static void other_formats_are_refused_by_content(void **state)
     assert_refused(in_scratch("z.safetensors"), "pickle");
     assert_ok(ons_write_file(in_scratch("z.safetensors"), "GGUF\3\0\0\0\0\0\0\0", 12));
     assert_refused(in_scratch("z.safetensors"), "GGUF");
+}
+
+/* What lies in a file's place when fetching it went wrong. */
+static void failed_downloads_are_named(void **state)
+{
+    static const char lfs[] =
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0123456789abcdef\nsize 3438167536\n";
+    static const char zeros[80];
+    static const struct {
+        const char *content;
+        size_t size;
+        const char *word, *other;
+    } table[] = {
+        {lfs, sizeof lfs - 1, "3438167536 bytes", "git lfs pull"},
+        {"version https://git-lfs.github.com/spec/v1\n", 43, "Git LFS", "unknown"},
+        {"<!DOCTYPE html>\n<html>", 22, "<!DOCTYPE html>", "Fetch the file again"},
+        {"Entry not found", 15, "Entry not found", "15 bytes of text"},
+        {zeros, sizeof zeros, "begins with zeros", "80 bytes"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        assert_ok(ons_write_file(in_scratch("d.safetensors"), table[i].content, table[i].size));
+        assert_refused(in_scratch("d.safetensors"), table[i].word);
+        assert_error_has(table[i].other);
+    }
 }
 
 /* A header of 640 bytes makes a file start with 80 02, as a pickle does. */
@@ -341,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_small_file_cannot_claim_much),
         cmocka_unit_test(deep_nesting_is_refused),
         cmocka_unit_test(other_formats_are_refused_by_content),
+        cmocka_unit_test(failed_downloads_are_named),
         cmocka_unit_test(a_length_that_looks_like_a_pickle_is_none),
         cmocka_unit_test(written_files_are_read_back),
         cmocka_unit_test(an_incomplete_file_never_appears),

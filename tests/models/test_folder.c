@@ -249,9 +249,44 @@ static void test_foreign_folders(void **state)
 {
     (void)state;
     check_refused("nothing", ONESTEP_NOT_FOUND, "model_index.json", "nothing");
-    save_as("sdxl");
-    edit("sdxl", "model_index.json", "StableDiffusionPipeline", "StableDiffusionXLPipeline");
-    check_refused("sdxl", ONESTEP_UNSUPPORTED, "StableDiffusionXLPipeline", "model_index.json");
+    save_as("foreign");
+    edit("foreign", "model_index.json", "StableDiffusionPipeline", "StableDiffusionXLPipeline");
+    check_refused("foreign", ONESTEP_UNSUPPORTED, "StableDiffusionXLPipeline",
+                  "SDXL, which has two text encoders");
+    edit("foreign", "model_index.json", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline");
+    check_refused("foreign", ONESTEP_UNSUPPORTED, "StableDiffusion3Pipeline", "three text encoders");
+    edit("foreign", "model_index.json", "StableDiffusion3Pipeline", "FluxPipeline");
+    check_refused("foreign", ONESTEP_UNSUPPORTED, "FluxPipeline", "Flux, a transformer");
+    edit("foreign", "model_index.json", "FluxPipeline", "SanaPipeline");
+    check_refused("foreign", ONESTEP_UNSUPPORTED, "SanaPipeline", "another architecture");
+    edit("foreign", "model_index.json", "SanaPipeline", "StableDiffusionUpscalePipeline");
+    check_refused("foreign", ONESTEP_UNSUPPORTED, "StableDiffusionUpscalePipeline", "an upscaler");
+}
+
+/* As folders are published: parts named that are not there, and null entries. */
+static void test_absent_parts(void **state)
+{
+    char *folder = folder_of("published");
+    ons_model *m;
+
+    (void)state;
+    save_as("published");
+    edit("published", "model_index.json", "\"feature_extractor\": [\n    null,\n    null\n  ]",
+         "\"feature_extractor\": [\"transformers\", \"CLIPImageProcessor\"]");
+    edit("published", "model_index.json", "\"safety_checker\": [\n    null,\n    null\n  ]",
+         "\"safety_checker\": [\"stable_diffusion\", \"StableDiffusionSafetyChecker\"]");
+    edit("published", "text_encoder/config.json", "\"torch_dtype\"", "\"dtype\"");
+    CHECK(ons_model_open(folder, &m));
+    ons_model_close(&m);
+    ons_free(folder);
+}
+
+static void test_unknown_scheduler(void **state)
+{
+    (void)state;
+    save_as("scheduled");
+    edit("scheduled", "scheduler/scheduler_config.json", "DDIMScheduler", "TCDScheduler");
+    check_refused("scheduled", ONESTEP_UNSUPPORTED, "TCDScheduler", "LCMScheduler");
 }
 
 static void test_misfits(void **state)
@@ -309,6 +344,8 @@ int main(void)
         cmocka_unit_test(test_student),
         cmocka_unit_test(test_text_encoder_states_its_type),
         cmocka_unit_test(test_foreign_folders),
+        cmocka_unit_test(test_absent_parts),
+        cmocka_unit_test(test_unknown_scheduler),
         cmocka_unit_test(test_misfits),
     };
 

@@ -306,7 +306,24 @@ static void test_recognised(void **state)
         {"input_blocks.0.0.weight", "UNet alone", "--unet"},
         {"decoder.up_blocks.0.resnets.0.conv1.weight", "autoencoder alone", "--vae"},
         {"decoder.layers.0.weight", "tiny autoencoder", "--taesd"},
-        {"something.else", "nothing that onestep knows", "expected"},
+        {"3.conv.0.weight", "decoder of a tiny autoencoder", "--taesd"},
+        {"1.conv.0.weight", "the encoder of a tiny autoencoder alone", "--taesd"},
+        {"cond_stage_model.model.ln_final.weight", "text encoder alone", "part of a model"},
+        {"text_model.encoder.layers.31.layer_norm1.weight", "second text encoder of SDXL", "expected"},
+        {"shared.encoder.block.0.layer.0.SelfAttention.q.weight", "T5", "expected"},
+        {"down_blocks.0.add_embedding.linear_1.weight", "UNet of SDXL", "expected"},
+        {"single_transformer_blocks.0.attn.to_k.weight", "Flux", "expected"},
+        {"transformer_blocks.0.attn.add_k_proj.weight", "Stable Diffusion 3 or Flux", "expected"},
+        {"transformer_blocks.0.attn1.to_q.weight", "diffusion transformer", "expected"},
+        {"input_hint_block.0.weight", "ControlNet", "expected"},
+        {"controlnet_cond_embedding.conv_in.weight", "ControlNet", "expected"},
+        {"adapter.body.0.resnets.0.block1.weight", "T2I-Adapter", "expected"},
+        {"ip_adapter.1.to_k_ip.weight", "IP-Adapter", "expected"},
+        {"emb_params", "textual inversion", "expected"},
+        {"model.diffusion_model.input_blocks.1.1.time_stack.0.norm1.weight", "Stable Video Diffusion",
+         "expected"},
+        {"lora_unet_mid_block_attentions_0_proj_in.hada_w1_a", "LoHa", "--lora"},
+        {"something.else", "nothing that onestep knows (1 tensor, the first is something.else)", "expected"},
     };
 
     (void)state;
@@ -323,6 +340,43 @@ static void test_pickle(void **state)
     CHECK(ons_write_file(in_root("model.safetensors"), "PK\3\4 and more of it", 20));
     check_refused(&(ons_model_sources){.model = in_root("model.safetensors")}, ONESTEP_BAD_FILE, "pickle",
                   "safetensors");
+}
+
+static void write_text(const char *name, const char *text)
+{
+    CHECK(ons_write_file(in_root(name), text, strlen(text)));
+}
+
+/* Folders without model_index.json, which are something else. */
+static void test_folders(void **state)
+{
+    static const struct {
+        const char *file, *content, *word, *way_out;
+    } table[] = {
+        {"config.json", "{\"_class_name\": \"UNet2DConditionModel\"}", "UNet2DConditionModel", "--unet"},
+        {"config.json", "{\"_class_name\": \"AutoencoderKL\"}", "AutoencoderKL", "--vae"},
+        {"config.json", "{\"_class_name\": \"AutoencoderTiny\"}", "AutoencoderTiny", "--taesd"},
+        {"config.json", "{\"_class_name\": \"ControlNetModel\"}", "ControlNetModel alone", "model_index.json"},
+        {"config.json", "{\"architectures\": [\"CLIPTextModel\"]}", "CLIPTextModel alone", "model_index.json"},
+        {"adapter_config.json", "{}", "a LoRA", "--lora"},
+        {"pytorch_lora_weights.safetensors", "", "a LoRA", "--lora"},
+        {"config.json", "{", "no model_index.json", "not a pipeline"},
+        {"dream.safetensors", "", "dream.safetensors", "as -m"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char file[64];
+
+        snprintf(file, sizeof file, "mistake/%s", table[i].file);
+        CHECK(ons_make_dirs(in_root("mistake")));
+        write_text(file, table[i].content);
+        check_refused(&(ons_model_sources){.model = in_root("mistake")},
+                      i < 7 ? ONESTEP_UNSUPPORTED : ONESTEP_NOT_FOUND, table[i].word, table[i].way_out);
+        remove(in_root(file));
+    }
+    check_refused(&(ons_model_sources){.model = "someone/some-model"}, ONESTEP_NOT_FOUND,
+                  "no such file or folder", "fetches nothing");
 }
 
 static void test_no_tokenizer(void **state)
@@ -365,9 +419,42 @@ static void test_replaced(void **state)
         check_same(again->clip, base->clip);
         ons_model_close(&again);
     }
+    check_refused(
+        &(ons_model_sources){.model = in_root("base"), .vae = in_root("other"), .taesd = in_root("other")},
+        ONESTEP_BAD_ARGUMENT, "--vae", "--taesd");
     check_refused(&(ons_model_sources){.model = in_root("base"),
                                        .unet = in_root("other/vae/diffusion_pytorch_model.safetensors")},
                   ONESTEP_UNSUPPORTED, "autoencoder alone", "--vae");
+    ons_model_close(&base);
+    ons_model_close(&other);
+}
+
+/* A folder whose UNet and autoencoder were left out, since both come from elsewhere; a file tells its own
+ * architecture then, under the original names. */
+static void test_parts_left_out(void **state)
+{
+    ons_model *base = make_model(false), *other = make_model(false), *again;
+
+    (void)state;
+    ons_params_init(other->unet, 21);
+    CHECK(ons_model_save(base, in_root("bare"), ONS_F32));
+    CHECK(ons_model_save(other, in_root("parts"), ONS_F32));
+    write_checkpoint(other, false, in_root("parts.safetensors"), NULL, ONS_F32);
+    remove(in_root("bare/unet/diffusion_pytorch_model.safetensors"));
+    remove(in_root("bare/unet/config.json"));
+    remove(in_root("bare/vae/diffusion_pytorch_model.safetensors"));
+    remove(in_root("bare/vae/config.json"));
+    const char *const from[] = {"parts", "parts.safetensors"};
+    for (int i = 0; i < 2; i++) {
+        CHECK(ons_model_assemble(
+            &(ons_model_sources){.model = in_root("bare"), .unet = in_root(from[i]), .vae = in_root(from[i])},
+            &again));
+        check_same(again->unet, other->unet);
+        check_same(again->vae, other->vae);
+        ons_model_close(&again);
+    }
+    check_refused(&(ons_model_sources){.model = in_root("bare"), .unet = in_root("parts")}, ONESTEP_NOT_FOUND,
+                  "vae", "config.json");
     ons_model_close(&base);
     ons_model_close(&other);
 }
@@ -417,7 +504,8 @@ int main(void)
         cmocka_unit_test(test_first),          cmocka_unit_test(test_second),
         cmocka_unit_test(test_missing_tensor), cmocka_unit_test(test_recognised),
         cmocka_unit_test(test_pickle),         cmocka_unit_test(test_no_tokenizer),
-        cmocka_unit_test(test_replaced),       cmocka_unit_test(test_mapped_weights),
+        cmocka_unit_test(test_replaced),       cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_parts_left_out), cmocka_unit_test(test_mapped_weights),
     };
 
     return cmocka_run_group_tests(tests, make_root, remove_root);

@@ -1,6 +1,6 @@
 /* AutoencoderKL against diffusers, with and without middle attention and quantisation convolutions; and
  * AutoencoderTiny. */
-#include <string.h>
+#include "../unit/unit_test.h"
 
 #include "model/names.h"
 #include "model/recognise.h"
@@ -90,63 +90,98 @@ static void test_tiny_size(void **state)
     ons_params_destroy(&params);
 }
 
-/* Both halves under diffusers' names, or the decoder alone under its author's: the tensors tell the
- * configuration. */
-static void check_inferred(bool alone)
+/* A tensor's name in a file of one half under its author's names, without prefix; false: it is of the other. */
+static bool standalone_name(const char *name, const char *half, char out[200])
 {
-    const char *path = "/tmp/onestep-tiny-vae.safetensors";
-    ons_vae_config want, got;
+    const bool decoder = half[0] == 'd';
+    int number, n = 0;
+
+    if (strncmp(name, half, strlen(half)) || sscanf(name + strlen(half), ".layers.%d%n", &number, &n) != 1)
+        return false;
+    snprintf(out, 200, "%d%s", number + decoder, name + strlen(half) + n);
+    return true;
+}
+
+/* The vectors' weights as a file: all under diffusers' names, or one half ("encoder", "decoder") under its
+ * author's. */
+static const char *write_tiny(const vectors *v, const char *file_name, const char *half)
+{
+    const char *path = in_scratch(file_name);
     ons_safetensors_writer *w;
-    ons_safetensors *f;
+
+    assert_ok(ons_safetensors_writer_create(&w));
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < ons_safetensors_count(v->file); i++) {
+            const ons_file_tensor *t = ons_safetensors_at(v->file, i);
+            char name[200];
+
+            snprintf(name, sizeof name, "%.180s", t->name + 2);
+            if (strncmp(t->name, "w.", 2) || (half && !standalone_name(t->name + 2, half, name)))
+                continue;
+            assert_ok(pass ? ons_safetensors_writer_data(w, t->data, t->size)
+                           : ons_safetensors_writer_add(w, name, t->dtype, t->n_dims, t->dims));
+        }
+        if (pass == 0)
+            assert_ok(ons_safetensors_writer_begin(w, path));
+    }
+    assert_ok(ons_safetensors_writer_commit(w));
+    ons_safetensors_writer_destroy(&w);
+    return path;
+}
+
+static void map_half(ons_params *params, ons_safetensors *f, const ons_vae_config *c, const char *only)
+{
+    ons_spelling spelling = ons_vae_spelling(c);
+
+    spelling.only = only;
+    assert_ok(ons_params_map(params, f, &spelling));
+}
+
+/*
+ * Both halves under diffusers' names; the decoder alone under its author's; or that and the encoder in a second
+ * file: the tensors tell the configuration.
+ */
+static void check_inferred(bool alone, bool with_encoder)
+{
+    ons_vae_config want, got;
+    ons_safetensors *f, *encoder = NULL;
     ons_params *params;
     vectors v;
 
     vectors_open(&v, "vae_tiny");
-    assert_int_equal(ons_vae_config_load(v.config, &want), ONESTEP_OK);
-    assert_int_equal(ons_safetensors_writer_create(&w), ONESTEP_OK);
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < ons_safetensors_count(v.file); i++) {
-            const ons_file_tensor *t = ons_safetensors_at(v.file, i);
-            char name[200];
-            int number, n = 0;
-
-            if (strncmp(t->name, "w.", 2) || (alone && strncmp(t->name, "w.decoder.layers.", 17)))
-                continue;
-            snprintf(name, sizeof name, "%s", t->name + 2);
-            if (alone && sscanf(t->name, "w.decoder.layers.%d%n", &number, &n) == 1)
-                snprintf(name, sizeof name, "%d%s", number + 1, t->name + n);
-            assert_int_equal(pass ? ons_safetensors_writer_data(w, t->data, t->size)
-                                  : ons_safetensors_writer_add(w, name, t->dtype, t->n_dims, t->dims),
-                             ONESTEP_OK);
-        }
-        if (pass == 0)
-            assert_int_equal(ons_safetensors_writer_begin(w, path), ONESTEP_OK);
-    }
-    assert_int_equal(ons_safetensors_writer_commit(w), ONESTEP_OK);
-    ons_safetensors_writer_destroy(&w);
-    assert_int_equal(ons_safetensors_open(path, &f), ONESTEP_OK);
-    assert_int_equal(ons_tiny_vae_config_infer(f, &got), ONESTEP_OK);
+    assert_ok(ons_vae_config_load(v.config, &want));
+    assert_ok(ons_safetensors_open(write_tiny(&v, "tiny.safetensors", alone ? "decoder" : NULL), &f));
+    assert_ok(ons_tiny_vae_config_infer(f, &got));
     assert_int_equal(got.n_levels, want.n_levels);
     assert_memory_equal(got.decoder_blocks, want.decoder_blocks, sizeof want.decoder_blocks);
     assert_int_equal(got.no_encoder, alone);
-    if (!alone)
+    if (with_encoder) {
+        assert_ok(ons_safetensors_open(write_tiny(&v, "tiny-encoder.safetensors", "encoder"), &encoder));
+        ons_tiny_vae_config_add_encoder(encoder, &got);
+        assert_false(got.no_encoder);
+    }
+    if (!got.no_encoder)
         assert_memory_equal(got.encoder_blocks, want.encoder_blocks, sizeof want.encoder_blocks);
-    assert_int_equal(ons_params_create(&params), ONESTEP_OK);
-    assert_int_equal(ons_vae_declare(&got, params), ONESTEP_OK);
-    if (ons_params_map(params, f, &(ons_spelling){ons_vae_spelling(&got).place, &got, false}) != ONESTEP_OK)
-        fail_msg("%s", onestep_error_text());
+    assert_ok(ons_params_create(&params));
+    assert_ok(ons_vae_declare(&got, params));
+    map_half(params, f, &got, encoder ? "decoder." : NULL);
+    if (encoder)
+        map_half(params, encoder, &got, "encoder.");
     check_direction(&v, &got, params, "cpu", false);
+    if (!got.no_encoder)
+        check_direction(&v, &got, params, "cpu", true);
     ons_params_destroy(&params);
     ons_safetensors_close(&f);
+    ons_safetensors_close(&encoder);
     vectors_close(&v);
-    remove(path);
 }
 
 static void test_tiny_files(void **state)
 {
     (void)state;
-    check_inferred(false);
-    check_inferred(true);
+    check_inferred(false, false);
+    check_inferred(true, false);
+    check_inferred(true, true);
 }
 
 static void test_old_names(void **state)
@@ -169,5 +204,5 @@ int main(void)
         cmocka_unit_test(test_tiny_size), cmocka_unit_test(test_tiny_files),   cmocka_unit_test(test_old_names),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
