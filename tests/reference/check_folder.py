@@ -16,7 +16,7 @@ import tempfile
 
 import numpy
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 from PIL import Image
 
 PROMPT, SEED = "the cat", 7
@@ -38,8 +38,10 @@ def settings_of(card, steps):
     return call, []
 
 
-def paint_in_diffusers(folder, variant, call):
+def paint_in_diffusers(folder, variant, call, student):
     pipe = StableDiffusionPipeline.from_pretrained(folder, variant=variant)
+    if not student:
+        pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(SEED)
     return numpy.asarray(pipe(PROMPT, generator=generator, **call).images[0])
@@ -66,7 +68,8 @@ def main():
     if args.side:
         call.update(width=args.side, height=args.side)
         arguments = [*arguments, "-W", str(args.side), "-H", str(args.side)]
-    theirs = paint_in_diffusers(args.folder, args.variant, call)
+    student = card_of(args.folder).get("timestep", -1) >= 0
+    theirs = paint_in_diffusers(args.folder, args.variant, call, student)
     arguments += ["--prediction", "epsilon", "--tokenizer", args.folder / "tokenizer"] if args.file else []
     ours = paint_in_onestep(args.program, args.file or args.folder, arguments)
     if theirs.shape != ours.shape:
