@@ -37,8 +37,9 @@ static onestep_status check_model(const ons_model *m)
     if (m->unet_config.in_channels != c || m->unet_config.out_channels != c)
         return ons_fail(
             ONESTEP_UNSUPPORTED,
-            "%s: the UNet has %d input and %d output channels, the latent has %d; they must be equal%s", m->path,
-            m->unet_config.in_channels, m->unet_config.out_channels, c, name_purpose(m->unet_config.in_channels));
+            "%s: the UNet has %d input and %d output channels, the latent has %d; they must be equal%s",
+            m->path, m->unet_config.in_channels, m->unet_config.out_channels, c,
+            name_purpose(m->unet_config.in_channels));
     if (ons_tokenizer_context(m->tokenizer) > m->clip_config.max_position_embeddings)
         return ons_fail(ONESTEP_BAD_FILE,
                         "%s: the tokenizer gives %d tokens, the text encoder takes at most %d", m->path,

@@ -16,7 +16,7 @@ import tempfile
 
 import numpy
 import torch
-from diffusers import LCMScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline
 from PIL import Image
 
 PROMPT, SEED = "the cat", 7
@@ -39,10 +39,14 @@ def settings_of(card, steps):
 
 
 def open_in_diffusers(folder, variant, teacher):
-    if not teacher:
-        return StableDiffusionPipeline.from_pretrained(folder, variant=variant)
-    pipe = StableDiffusionPipeline.from_pretrained(teacher, scheduler=LCMScheduler.from_pretrained(folder / "scheduler"))
-    pipe.load_lora_weights(folder)
+    """Students as their folder says; what is no student under DDIM, whatever scheduler it names."""
+    if teacher:
+        pipe = StableDiffusionPipeline.from_pretrained(teacher, scheduler=LCMScheduler.from_pretrained(folder / "scheduler"))
+        pipe.load_lora_weights(folder)
+        return pipe
+    pipe = StableDiffusionPipeline.from_pretrained(folder, variant=variant)
+    if card_of(folder).get("timestep", -1) < 0:
+        pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     return pipe
 
 
