@@ -1,265 +1,18 @@
 /*
- * The loop around a method: what it needs is opened or made (perceptual network), then step, record, check
- * health, keep the best, checkpoint. The student on disk is the averaged generator in the teacher's folder
- * layout.
+ * The loop around a method: step, record, check health, keep the best, checkpoint. Inputs are
+ * distill_inputs.c's, the student on disk is distill_student.c's.
  */
-#include "distill/distill.h"
-
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/system.h"
-#include "distill/health.h"
-#include "train/contrastive.h"
-#include "train/run.h"
-#include "train/samples.h"
+#include "distill/distill_impl.h"
 
-typedef struct job {
-    const ons_recipe *r;
-    const ons_distill_options *o;
-    const ons_method *method;
-    ons_model *teacher, *init; /* init: an earlier student; NULL: none */
-    ons_dataset *d;
-    ons_pairs pairs;
-    ons_features *perceptual;
-    ons_distill ctx;
-    void *state;
-    ons_model student; /* borrows the teacher's parts, the method's averaged weights */
-    ons_samples samples;
-    ons_health health;
-    double best; /* lowest Fréchet distance so far; < 0: none */
-    ons_run run;
-    char *folder, *checkpoint, *init_adapter;
-} job;
-
-static const char adapter_name[] = "pytorch_lora_weights.safetensors"; /* where diffusers looks for one */
-
-static bool report_perceptual(void *user, int64_t step, int64_t total, double loss)
-{
-    (void)total;
-    if (step % 10 == 0)
-        ons_progress_update(user, (long)step, "loss %.3f", loss);
-    return !ons_interrupted();
-}
-
-/* "16,32,64" -> widths per level. */
-static onestep_status read_channels(const char *text, ons_contrastive_options *o)
-{
-    for (const char *at = text; *at;) {
-        char *end;
-        long v = strtol(at, &end, 10);
-
-        if (end == at || v < 1 || v > 4096 || o->n_levels == ONS_MAX_LEVELS || (*end && *end != ','))
-            return ons_fail(ONESTEP_BAD_ARGUMENT, "perceptual.channels '%s': expected widths such as 16,32,64",
-                            text);
-        o->channels[o->n_levels++] = (int)v;
-        at = *end ? end + 1 : end;
-    }
-    return ONESTEP_OK;
-}
-
-static onestep_status train_perceptual(job *j, const char *folder)
-{
-    const ons_recipe *r = j->r;
-    ons_progress progress;
-    ons_contrastive_options o = {.data = j->d,
-                                 .image_size = r->resolution,
-                                 .embed_dim = r->perceptual.embed_dim,
-                                 .vocab_size = r->tokenizer.vocab_size,
-                                 .iterations = r->perceptual.iterations,
-                                 .batch_size = r->perceptual.batch_size,
-                                 .lr = r->perceptual.lr,
-                                 .p_keyword = -1,
-                                 .seed = r->seed + 1000,
-                                 .n_threads = j->o->n_threads,
-                                 .precision = j->o->precision,
-                                 .progress = report_perceptual,
-                                 .user = &progress};
-    onestep_status st;
-
-    ONS_TRY(read_channels(r->perceptual.channels, &o));
-    ons_info("training the perceptual network (%d steps), kept in %s", o.iterations, folder);
-    ons_progress_begin(&progress, "perceptual", "step", 0, o.iterations);
-    st = ons_contrastive_train(&o, &j->perceptual);
-    ons_progress_end(&progress);
-    if (st == ONESTEP_OK)
-        st = ons_features_save(j->perceptual, folder, ONS_F32);
-fail:
-    return st;
-}
-
-/* The perceptual network: found, or trained now on the same pictures, from a seed of its own. */
-static onestep_status obtain_perceptual(job *j)
-{
-    char *folder = j->o->perceptual ? ons_strdup(j->o->perceptual) : ons_path_join(j->folder, "perceptual");
-    onestep_status st;
-
-    if (!folder)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
-    st = ons_features_present(folder) ? ons_features_open(folder, &j->perceptual) : train_perceptual(j, folder);
-    ons_free(folder);
-    return st;
-}
-
-static onestep_status open_inputs(job *j)
-{
-    const ons_recipe *r = j->r;
-    bool pictures = r->perceptual.iterations > 0 && r->distill.weight_reg > 0;
-    onestep_status st;
-
-    ONS_TRY(ons_model_open(j->o->teacher, &j->teacher));
-    if (j->o->init)
-        ONS_TRY(ons_model_open(j->o->init, &j->init));
-    ONS_TRY(ons_dataset_open(j->o->data, &(ons_dataset_options){.size = pictures ? r->resolution : 0}, &j->d));
-    if (r->distill.weight_reg > 0) {
-        if (!j->o->pairs) {
-            st = ons_fail(
-                ONESTEP_BAD_ARGUMENT,
-                "the regression term needs pairs: make them with 'onestep pairs' and give --pairs DIR, "
-                "or set distill.weight_reg to 0");
-            goto fail;
-        }
-        ONS_TRY(ons_pairs_open(j->o->pairs, &j->pairs));
-    }
-    if (pictures && ons_dataset_has_pictures(j->d))
-        ONS_TRY(obtain_perceptual(j));
-    else if (r->distill.weight_reg > 0)
-        ons_info("no pictures: the regression uses the distance in latent space");
-fail:
-    return st;
-}
-
-static onestep_status check_teacher(const job *j)
-{
-    const ons_unet_config *c = &j->teacher->unet_config;
-
-    if (j->r->distill.timestep >= j->teacher->schedule.n)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "distill.timestep %d: the teacher has timesteps 0 to %d",
-                        j->r->distill.timestep, j->teacher->schedule.n - 1);
-    if (j->pairs.n &&
-        (j->pairs.c != c->in_channels || j->pairs.context != ons_tokenizer_context(j->teacher->tokenizer)))
-        return ons_fail(ONESTEP_BAD_ARGUMENT,
-                        "%s: pairs with %lld channels and %d tokens, the teacher has %d and %d: they are "
-                        "another model's",
-                        j->o->pairs, (long long)j->pairs.c, j->pairs.context, c->in_channels,
-                        ons_tokenizer_context(j->teacher->tokenizer));
-    return ONESTEP_OK;
-}
-
-static onestep_status find_init_adapter(job *j)
-{
-    j->init_adapter = ons_path_join(j->o->init, adapter_name);
-    if (!j->init_adapter)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
-    if (!ons_path_exists(j->init_adapter))
-        return ons_fail(ONESTEP_NOT_FOUND,
-                        "%s is missing: with distill.lora_rank, --init wants a student that was made with it",
-                        j->init_adapter);
-    return ONESTEP_OK;
-}
-
-/* An earlier student must be a generator of this recipe's timestep and of the teacher's architecture. */
-static onestep_status check_init(job *j)
-{
-    const ons_params *start, *teacher = j->teacher->unet;
-    int timestep = j->r->distill.timestep;
-
-    if (!j->init)
-        return ONESTEP_OK;
-    if (j->init->card.timestep < 0)
-        return ons_fail(ONESTEP_BAD_ARGUMENT,
-                        "%s is no one-step student: --init goes on from one; without it, "
-                        "distilling begins with the teacher's weights",
-                        j->o->init);
-    if (j->init->card.timestep != timestep)
-        return ons_fail(ONESTEP_BAD_ARGUMENT,
-                        "%s is conditioned on timestep %d, the recipe says %d: give --timestep %d", j->o->init,
-                        j->init->card.timestep, timestep, j->init->card.timestep);
-    if (j->r->distill.lora_rank)
-        return find_init_adapter(j);
-    start = j->init->unet;
-    for (int i = 0; i < ons_params_count(teacher); i++) {
-        const ons_param *p = ons_params_at(teacher, i);
-        int at = ons_params_find(start, p->name);
-
-        if (at != i || !ons_shape_equal(&ons_params_at(start, at)->shape, &p->shape))
-            return ons_fail(ONESTEP_BAD_ARGUMENT,
-                            "%s: %s is not as in the teacher %s: it is the student of another architecture",
-                            j->o->init, p->name, j->o->teacher);
-    }
-    return ONESTEP_OK;
-}
-
-/* Time and energy of an earlier student count; pairs that served both are then counted twice. */
-static void add_cost_of_init(const job *j, ons_card *c)
-{
-    const ons_card *start = &j->init->card;
-
-    c->train_seconds += start->train_seconds;
-    c->train_joules =
-        c->train_joules < 0 || start->train_joules < 0 ? -1 : c->train_joules + start->train_joules;
-}
-
-static void describe_student(job *j)
-{
-    ons_card *c = &j->student.card;
-    const ons_card *t = &j->teacher->card;
-    double joules = ons_run_joules(&j->run);
-
-    *c = ons_student_card(j->r->distill.timestep);
-    snprintf(c->method, sizeof c->method, "%s", j->method->name);
-    c->train_seconds = ons_run_seconds(&j->run) + j->pairs.seconds;
-    c->train_joules = joules < 0 || j->pairs.joules < 0 ? -1 : joules + j->pairs.joules;
-    if (j->init)
-        add_cost_of_init(j, c);
-    memcpy(c->energy_source, t->energy_source, sizeof c->energy_source);
-    if (j->o->energy)
-        snprintf(c->energy_source, sizeof c->energy_source, "%s", ons_energy_source(j->o->energy));
-    c->made = json_pack("{s:s, s:s, s:s*, s:o*}", "command", "distill", "teacher", j->o->teacher, "init",
-                        j->o->init, "recipe", ons_recipe_to_json(j->r));
-}
-
-/* An adapter is kept as it is, and merged into a copy of the teacher's network. */
-static onestep_status save_adapted(job *j, const char *folder)
-{
-    char *path = ons_path_join(folder, adapter_name);
-    const char *loras[] = {path};
-    ons_model *merged = NULL;
-    onestep_status st = path ? ons_make_dirs(folder) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
-
-    if (st != ONESTEP_OK)
-        goto fail;
-    ONS_TRY(ons_params_save(j->student.adapter.params, path, ONS_F16));
-    ONS_TRY(ons_model_assemble(&(ons_model_sources){.model = j->o->teacher, .loras = loras, .n_loras = 1},
-                               &merged));
-    json_decref(merged->card.made);
-    merged->card = j->student.card;
-    st = ons_model_save(merged, folder, ONS_F16);
-    merged->card.made = NULL; /* the caller's */
-fail:
-    ons_model_close(&merged);
-    ons_free(path);
-    return st;
-}
-
-static onestep_status save_student(job *j, const char *folder)
-{
-    onestep_status st;
-
-    describe_student(j);
-    st = j->student.adapter.rank ? save_adapted(j, folder) : ons_model_save(&j->student, folder, ONS_F16);
-    json_decref(j->student.card.made);
-    j->student.card.made = NULL;
-    return st;
-}
-
-static onestep_status save(job *j)
+static onestep_status save(ons_distill_job *j)
 {
     ons_checkpoint_set sets[ONS_METHOD_MAX_SETS];
     json_t *state =
@@ -272,7 +25,7 @@ static onestep_status save(job *j)
     return st;
 }
 
-static onestep_status restore(job *j, int64_t *step)
+static onestep_status restore(ons_distill_job *j, int64_t *step)
 {
     ons_checkpoint_set sets[ONS_METHOD_MAX_SETS];
     json_t *state = NULL;
@@ -294,7 +47,7 @@ static onestep_status restore(job *j, int64_t *step)
 }
 
 /* Records the student's health and keeps it as best/ when its distance is the lowest so far. */
-static onestep_status check_health(job *j)
+static onestep_status check_health(ons_distill_job *j)
 {
     ons_health_report h;
     char *best;
@@ -318,7 +71,7 @@ static onestep_status check_health(job *j)
         return ONESTEP_OK;
     j->best = h.frechet;
     best = ons_path_join(j->folder, "best");
-    st = best ? save_student(j, best) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    st = best ? ons_distill_save_student(j, best) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
     ons_free(best);
     return st;
 }
@@ -326,7 +79,7 @@ static onestep_status check_health(job *j)
 enum { MEASURED_STEPS = 3 };
 
 /* Hours, from measured steps: at a large model's size a user wants to know before the evening. */
-static void tell_duration(const job *j, int64_t first, int64_t step, double began)
+static void tell_duration(const ons_distill_job *j, int64_t first, int64_t step, double began)
 {
     double each = (ons_now_s() - began) / (double)(step - first),
            left = each * (double)(j->r->distill.iterations - step);
@@ -337,7 +90,7 @@ static void tell_duration(const job *j, int64_t first, int64_t step, double bega
 }
 
 /* What is looked at while it runs. An interruption cuts the pictures short, not the step before them. */
-static onestep_status look(job *j)
+static onestep_status look(ons_distill_job *j)
 {
     onestep_status st = check_health(j);
 
@@ -346,7 +99,7 @@ static onestep_status look(job *j)
     return st == ONESTEP_INTERRUPTED ? ONESTEP_OK : st;
 }
 
-static onestep_status loop(job *j, int64_t step)
+static onestep_status loop(ons_distill_job *j, int64_t step)
 {
     const int64_t first = step;
     const double began = ons_now_s();
@@ -371,16 +124,14 @@ fail:
     return st;
 }
 
-static onestep_status prepare(job *j, int64_t *step)
+static onestep_status prepare(ons_distill_job *j, int64_t *step)
 {
     onestep_status st;
     bool adapter = j->r->distill.lora_rank > 0;
     ons_dtype precision =
         adapter ? j->o->precision : ONS_F32; /* a second copy of a large network would be one too many */
 
-    ONS_TRY(open_inputs(j));
-    ONS_TRY(check_teacher(j));
-    ONS_TRY(check_init(j));
+    ONS_TRY(ons_distill_open_inputs(j));
     j->ctx = (ons_distill){.r = j->r,
                            .teacher = j->teacher,
                            .init = j->init ? j->init->unet : j->teacher->unet,
@@ -409,7 +160,7 @@ fail:
     return st;
 }
 
-static onestep_status write_recipe(const job *j)
+static onestep_status write_recipe(const ons_distill_job *j)
 {
     char *path = ons_path_join(j->o->output, "recipe.json");
     onestep_status st = path ? ons_make_dirs(j->folder) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
@@ -420,7 +171,7 @@ static onestep_status write_recipe(const job *j)
     return st;
 }
 
-static void finish(job *j)
+static void finish(ons_distill_job *j)
 {
     ons_run_end(&j->run);
     ons_health_fini(&j->health);
@@ -439,7 +190,7 @@ static void finish(job *j)
 
 onestep_status ons_distill_run(const ons_recipe *r, const ons_distill_options *o)
 {
-    job j = {.r = r, .o = o, .method = ons_method_find(r->distill.method), .best = -1};
+    ons_distill_job j = {.r = r, .o = o, .method = ons_method_find(r->distill.method), .best = -1};
     int64_t step = 0;
     onestep_status st;
 
@@ -466,7 +217,7 @@ onestep_status ons_distill_run(const ons_recipe *r, const ons_distill_options *o
                                              .series = j.method->series},
                           &j.run));
     ONS_TRY(loop(&j, step));
-    st = save_student(&j, o->output);
+    st = ons_distill_save_student(&j, o->output);
 fail:
     finish(&j);
     return st;
