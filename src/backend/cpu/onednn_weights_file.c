@@ -1,6 +1,6 @@
 /*
  * Weights from a mapped file straight into a layout of oneDNN's: read once, converted in L1 and put to their
- * places, instead of through a copy in f32. Two thirds of what opening a large model costs is this.
+ * places, instead of through a copy in f32.
  *
  * The file has a convolution's weights as [out][in][kh][kw] and a matrix as [out][in]; a row is one output's.
  */
