@@ -5,7 +5,7 @@
  * Rejected: keeping the betas beside Abar, since they are 1 - Abar_t / Abar_{t-1} and two tables could
  * disagree.
  */
-#include "diffusion/schedule.h"
+#include "diffusion/schedule_impl.h"
 
 #include <math.h>
 #include <string.h>
@@ -114,6 +114,11 @@ static double round_even(double v)
     return nearbyint(v);
 }
 
+double ons_schedule_linspace(const ons_schedule *s, int n_steps, int i)
+{
+    return n_steps == 1 ? 0 : (n_steps - 1 - i) * ((s->n - 1.0) / (n_steps - 1));
+}
+
 onestep_status ons_schedule_timesteps(const ons_schedule *s, int n_steps, double *timesteps)
 {
     onestep_status st;
@@ -128,7 +133,7 @@ onestep_status ons_schedule_timesteps(const ons_schedule *s, int n_steps, double
             timesteps[i] = round_even(s->n - i * ((double)s->n / n_steps)) - 1;
             break;
         case ONS_SPACING_LINSPACE:
-            timesteps[i] = n_steps == 1 ? 0 : round_even((n_steps - 1 - i) * ((s->n - 1.0) / (n_steps - 1)));
+            timesteps[i] = round_even(ons_schedule_linspace(s, n_steps, i));
             break;
         }
     }

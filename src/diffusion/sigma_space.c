@@ -7,8 +7,8 @@ onestep_status ons_sigma_timesteps(const ons_schedule *s, int n_steps, double *t
 {
     const onestep_status st = ons_schedule_timesteps(s, n_steps, timesteps);
 
-    for (int i = 0; st == ONESTEP_OK && s->spacing == ONS_SPACING_LINSPACE && n_steps > 1 && i < n_steps; i++)
-        timesteps[i] = (n_steps - 1 - i) * ((s->n - 1.0) / (n_steps - 1));
+    for (int i = 0; st == ONESTEP_OK && s->spacing == ONS_SPACING_LINSPACE && i < n_steps; i++)
+        timesteps[i] = ons_schedule_linspace(s, n_steps, i);
     return st;
 }
 
