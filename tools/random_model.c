@@ -1,12 +1,12 @@
 /*
- * Writes a pipeline of Stable Diffusion's full size with random weights: for timing, and for comparing with other programs where nobody has
- * the real weights.
- *     random_model sd15|sd21 FOLDER [f16|bf16|f32]
- * The vocabulary is a small one of its own; everything else has the published sizes.
+ * Writes a pipeline of Stable Diffusion's full size, or TAESD alone, with random weights: for timing, and for
+ * comparing with other programs where nobody has the real weights. random_model sd15|sd21|taesd FOLDER
+ * [f16|bf16|f32] The vocabulary is a small one of its own; everything else has the published sizes.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "pipeline/folder.h"
 
@@ -50,6 +50,17 @@ static const ons_vae_config vae_config = {.in_channels = 3,
                                           .use_post_quant_conv = true,
                                           .mid_block_add_attention = true};
 
+static const ons_vae_config tiny_config = {.kind = ONS_VAE_TINY,
+                                           .in_channels = 3,
+                                           .out_channels = 3,
+                                           .latent_channels = 4,
+                                           .sample_size = 512,
+                                           .n_levels = 4,
+                                           .block_out_channels = {64, 64, 64, 64},
+                                           .scaling_factor = 1,
+                                           .encoder_blocks = {1, 3, 3, 3},
+                                           .decoder_blocks = {3, 3, 3, 1}};
+
 static ons_clip_config clip_config(bool second, const ons_tokenizer *t)
 {
     return (ons_clip_config){.vocab_size = 49408,
@@ -67,7 +78,8 @@ static ons_clip_config clip_config(bool second, const ons_tokenizer *t)
 
 static onestep_status fill(ons_model *m, bool second)
 {
-    static const char *const captions[] = {"a photograph of a cat on a chair", "a photograph of a dog in a garden"};
+    static const char *const captions[] = {"a photograph of a cat on a chair",
+                                           "a photograph of a dog in a garden"};
     onestep_status st;
 
     ONS_TRY(ons_tokenizer_train(captions, 2, 600, 77, &m->tokenizer));
@@ -91,6 +103,44 @@ fail:
     return st;
 }
 
+static onestep_status save_tiny(const char *folder, ons_dtype type)
+{
+    char *weights = ons_path_join(folder, "diffusion_pytorch_model.safetensors"),
+         *config = ons_path_join(folder, "config.json");
+    ons_params *params = NULL;
+    onestep_status st;
+
+    if (!weights || !config) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory");
+        goto fail;
+    }
+    ONS_TRY(ons_make_dirs(folder));
+    ONS_TRY(ons_params_create(&params));
+    ONS_TRY(ons_vae_declare(&tiny_config, params));
+    ons_params_init(params, 1);
+    ONS_TRY(ons_params_save(params, weights, type));
+    ONS_TRY(ons_vae_config_save(&tiny_config, config));
+fail:
+    ons_params_destroy(&params);
+    ons_free(weights);
+    ons_free(config);
+    return st;
+}
+
+static onestep_status save_pipeline(bool second, const char *folder, ons_dtype type)
+{
+    ons_model *m = ons_calloc(1, sizeof *m);
+    onestep_status st;
+
+    if (!m)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory");
+    ONS_TRY(fill(m, second));
+    ONS_TRY(ons_model_save(m, folder, type));
+fail:
+    ons_model_close(&m);
+    return st;
+}
+
 static bool read_type(const char *text, ons_dtype *out)
 {
     static const ons_dtype types[] = {ONS_F16, ONS_BF16, ONS_F32};
@@ -106,20 +156,18 @@ static bool read_type(const char *text, ons_dtype *out)
 
 int main(int argc, char **argv)
 {
-    ons_model *m = ons_calloc(1, sizeof *m);
-    const bool second = argc > 1 && !strcmp(argv[1], "sd21");
+    const char *kind = argc > 1 ? argv[1] : "";
+    const bool tiny = !strcmp(kind, "taesd"), second = !strcmp(kind, "sd21");
     ons_dtype type = ONS_F16;
     onestep_status st;
 
-    if (!m || argc < 3 || argc > 4 || (!second && strcmp(argv[1], "sd15")) || (argc == 4 && !read_type(argv[3], &type))) {
-        fprintf(stderr, "usage: random_model sd15|sd21 FOLDER [f16|bf16|f32]\n");
+    if (argc < 3 || argc > 4 || (!tiny && !second && strcmp(kind, "sd15")) ||
+        (argc == 4 && !read_type(argv[3], &type))) {
+        fprintf(stderr, "usage: random_model sd15|sd21|taesd FOLDER [f16|bf16|f32]\n");
         return 2;
     }
-    st = fill(m, second);
-    if (st == ONESTEP_OK)
-        st = ons_model_save(m, argv[2], type);
+    st = tiny ? save_tiny(argv[2], type) : save_pipeline(second, argv[2], type);
     if (st != ONESTEP_OK)
         fprintf(stderr, "random_model: %s\n", onestep_error_text());
-    ons_model_close(&m);
     return st != ONESTEP_OK;
 }

@@ -16,6 +16,7 @@ parser.add_argument("model", help="pipeline folder in the diffusers layout")
 parser.add_argument("--peer", choices=["eager", "compile", "openvino"], default="eager")
 parser.add_argument("--type", choices=["f32", "bf16"], default="bf16")
 parser.add_argument("--steps", type=int, default=1)
+parser.add_argument("--taesd", help="decode with this AutoencoderTiny folder")
 parser.add_argument("--guided", action="store_true", help="two evaluations a step")
 parser.add_argument("--size", type=int, default=512)
 parser.add_argument("--runs", type=int, default=3)
@@ -27,7 +28,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 warnings.filterwarnings("ignore")
 
 import torch  # noqa: E402  (after the number of threads)
-from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: E402
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel  # noqa: E402
 from transformers import CLIPTextModel  # noqa: E402
 
 torch.set_num_threads(args.threads)
@@ -37,7 +38,9 @@ dtype = torch.bfloat16 if args.type == "bf16" and args.peer != "openvino" else t
 load = {"torch_dtype": dtype, "local_files_only": True}
 text = CLIPTextModel.from_pretrained(args.model, subfolder="text_encoder", **load).eval()
 unet = UNet2DConditionModel.from_pretrained(args.model, subfolder="unet", **load).eval()
-vae = AutoencoderKL.from_pretrained(args.model, subfolder="vae", **load).eval()
+vae = AutoencoderTiny.from_pretrained(args.taesd, **load).eval() if args.taesd else AutoencoderKL.from_pretrained(args.model, subfolder="vae", **load).eval()
+for network in (text, unet, vae):
+    network.requires_grad_(False)
 batch = 2 if args.guided else 1
 length, vocabulary, hidden = text.config.max_position_embeddings, text.config.vocab_size, text.config.hidden_size
 side = args.size // 2 ** (len(vae.config.block_out_channels) - 1)
@@ -45,18 +48,30 @@ channels = vae.config.latent_channels
 
 
 class Text(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = text
+
     def forward(self, ids):
-        return text(input_ids=ids)[0]
+        return self.network(input_ids=ids)[0]
 
 
 class Denoiser(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = unet
+
     def forward(self, x, t, context):
-        return unet(x, t, context, return_dict=False)[0]
+        return self.network(x, t, context, return_dict=False)[0]
 
 
 class Decoder(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.network = vae
+
     def forward(self, z):
-        return vae.decode(z / vae.config.scaling_factor, return_dict=False)[0]
+        return self.network.decode(z / vae.config.scaling_factor, return_dict=False)[0]
 
 
 def torch_stages():
