@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/system.h"
@@ -250,12 +251,22 @@ static void print_roofline(const bench *b, const figures *f)
            f->gflops / f->plain_share, 100 * f->plain_share);
 }
 
+static void print_profile(const bench *b)
+{
+    ons_profile profile;
+
+    if (ons_plan_profile_read(ons_teacher_step_get_plan(b->step), &profile) != ONESTEP_OK)
+        ons_warn("%s", onestep_error_text());
+    ons_profile_print(&profile, profile.seconds, stdout);
+    ons_profile_fini(&profile);
+}
+
 static void print_text(bench *b, const figures *f)
 {
     double n = b->n_steps;
 
     if (b->profile)
-        ons_plan_profile_print(ons_teacher_step_get_plan(b->step), stdout);
+        print_profile(b);
     printf("%s: %zu parameters, batch %d, %d threads, %s, %.1f GFLOP a step by the direct count\n",
            b->recipe.name, f->n_parameters, b->recipe.train.batch_size, b->n_threads,
            ons_dtype_name(b->precision), f->gflop);

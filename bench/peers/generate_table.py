@@ -7,16 +7,21 @@ import sys
 
 folder = sys.argv[1]
 STAGES = ("text_ms", "unet_ms", "decoder_ms", "picture_ms")
-NAMES = {"text encoder": "text_ms", "UNet": "unet_ms", "decoder": "decoder_ms", "picture": "picture_ms"}
+KEYS = {"text": "text_ms", "unet": "unet_ms", "decoder": "decoder_ms"}
 
 
 def flat(r):
     """onestep's JSON in the peers' form."""
     if "stages" not in r:
         return r
-    out = {NAMES[s["stage"]]: s["ms"] for s in r["stages"]}
-    out |= {"gflops": {NAMES[s["stage"]]: s["gflops"] for s in r["stages"]}, "peak_rss": r["peak_rss"], "ready_s": r["open_s"], "first_s": r["first_s"]}
-    return out | ({"roofline": r["roofline_gflops"]} if "roofline_gflops" in r else {})
+    stages = {KEYS[k]: s for k, s in r["stages"].items() if k in KEYS}
+    out = {k: s["ms"]["median"] for k, s in stages.items()}
+    out["picture_ms"] = r["total_ms"]["median"] - r["stages"]["encode"]["ms"]["median"]  # the peers stop at pixels
+    out |= {"peak_rss": r["peak_rss_mb"] * 1e6, "ready_s": r["open_ms"] / 1e3, "first_s": r["first_ms"] / 1e3}
+    if "roofline_tflops" in r:
+        tflop = {k: s["tflop"] for k, s in stages.items()}
+        out["share"] = {k: t / (out[k] / 1e3) / r["roofline_tflops"] for k, t in (tflop | {"picture_ms": sum(tflop.values())}).items()}
+    return out
 
 
 programs = {}
@@ -33,6 +38,6 @@ for name, rounds in {"onestep": ours, **programs}.items():
     print(f"| {name} | " + " | ".join(cells) + f" | {max(r['peak_rss'] for r in rounds) / 1e9:.2f} GB |")
 for name in programs:
     print(f"| onestep against {name}, times as fast | " + " | ".join(f"{medians[name][s] / medians['onestep'][s]:.2f}" for s in STAGES) + " | | | |")
-if "roofline" in ours[0]:
-    shares = [f"{100 * ours[0]['gflops'][s] / ours[0]['roofline']:.0f} %" for s in STAGES]
+if "share" in ours[0]:
+    shares = [f"{100 * ours[0]['share'][s]:.0f} %" for s in STAGES]
     print("| onestep, share of the roofline | " + " | ".join(shares) + " | | | |")

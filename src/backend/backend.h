@@ -90,13 +90,28 @@ onestep_status ons_plan_run(ons_plan *p) ONESTEP_CHECK;
 void ons_plan_set_cancellable(ons_plan *p, bool cancellable);
 
 double ons_plan_flops(const ons_plan *p);
-/* Every operator of a run in order, without those that are computed once. `seconds`: of the profile, all runs together. */
-void ons_plan_visit(const ons_plan *p, void (*visit)(void *context, const ons_node *n, const char *kernel, double seconds),
-                    void *context);
+/* Every operator of a run in order, without those that are computed once. */
+void ons_plan_visit(const ons_plan *p, void (*visit)(void *context, const ons_node *n), void *context);
 void ons_plan_print(const ons_plan *p, FILE *f); /* one line per step: op, layer, shape, kernel, detail, offset; then the peak */
-/* Profile of the runs since the last reset: per kernel kind, count, seconds, FLOPs. Off by default. */
+
+/* Times every operator from now on, from zero; or no longer. */
 void ons_plan_profile(ons_plan *p, bool on);
-void ons_plan_profile_print(const ons_plan *p, FILE *f);
+/* Operators of one kind that one kernel runs, over all runs since ons_plan_profile(p, true). */
+typedef struct ons_profile_row {
+    const char *op, *kernel; /* static */
+    char detail[64];         /* the implementation behind the kernel, oneDNN's for example; "": itself */
+    int operators;           /* in the plan */
+    long runs;               /* of all these operators */
+    double seconds, flops;
+} ons_profile_row;
+typedef struct ons_profile {
+    ons_profile_row *rows; /* [n], longest first */
+    int n;
+    double seconds; /* of all rows */
+} ons_profile;
+onestep_status ons_plan_profile_read(const ons_plan *p, ons_profile *out) ONESTEP_CHECK;
+void ons_profile_fini(ons_profile *p);                                   /* accepts a zeroed struct */
+void ons_profile_print(const ons_profile *p, double whole_s, FILE *f);   /* shares of whole_s */
 
 /* Kernel helpers: static partition of [0, n) for thread i of t, deterministic. */
 static inline void ons_partition(int64_t n, int t, int i, int64_t *begin, int64_t *end)

@@ -6,31 +6,44 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "energy/energy.h"
+#include "pipeline/picture.h"
 
-const char *const ons_bench_stage_names[ONS_BENCH_STAGES] = {"text encoder", "UNet", "decoder", "picture"};
+const char *const ons_bench_stage_names[ONS_BENCH_STAGES] = {"text encoder", "UNet", "decoder", "PNG",
+                                                             "picture"};
 
 typedef struct measurement {
     const ons_bench_options *options;
     ons_runner *runner;
+    int width, height;
     float *noise;
     uint8_t *rgb;
     double *seconds[ONS_BENCH_STAGES]; /* [n_runs] each */
+    double encode_s;                   /* of the last run */
     int n_started;
     bool (*progress)(void *user, int run, int n_runs);
     void *user;
 } measurement;
 
-static onestep_status allocate(measurement *m, int width, int height)
+static size_t picture_bytes(const measurement *m)
+{
+    return (size_t)m->width * (size_t)m->height * 3;
+}
+
+static onestep_status allocate(measurement *m)
 {
     const size_t batch = (size_t)m->options->runner.batch, size = (size_t)ons_runner_latent_size(m->runner);
+    bool fits;
 
     m->noise = ons_calloc(batch * size, sizeof *m->noise);
-    m->rgb = ons_calloc(batch * (size_t)width * (size_t)height, 3);
-    for (int i = 0; i < ONS_BENCH_STAGES; i++)
+    m->rgb = ons_calloc(batch, picture_bytes(m));
+    fits = m->noise && m->rgb;
+    for (int i = 0; i < ONS_BENCH_STAGES; i++) {
         m->seconds[i] = ons_calloc((size_t)m->options->n_runs, sizeof(double));
-    if (!m->noise || !m->rgb || !m->seconds[0] || !m->seconds[1] || !m->seconds[2] || !m->seconds[3])
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for pictures of %dx%d", width, height);
-    return ONESTEP_OK;
+        fits = fits && m->seconds[i];
+    }
+    return fits ? ONESTEP_OK
+                : ons_fail(ONESTEP_NO_MEMORY, "no memory for pictures of %dx%d", m->width, m->height);
 }
 
 static void release(measurement *m)
@@ -40,6 +53,24 @@ static void release(measurement *m)
     ons_free(m->noise);
     ons_free(m->rgb);
     ons_runner_destroy(&m->runner);
+}
+
+static onestep_status encode(measurement *m)
+{
+    const double start_s = ons_now_s();
+
+    for (int i = 0; i < m->options->runner.batch; i++) {
+        uint8_t *png = NULL;
+        size_t size;
+        onestep_status st = ons_picture_encode(m->rgb + (size_t)i * picture_bytes(m), m->width, m->height, NULL,
+                                               0, &png, &size);
+
+        ons_free(png);
+        if (st != ONESTEP_OK)
+            return st;
+    }
+    m->encode_s = ons_now_s() - start_s;
+    return ONESTEP_OK;
 }
 
 /* Prompts that no run before had, so that no encoding is remembered. */
@@ -65,20 +96,22 @@ static onestep_status run_once(measurement *m, int n_runs)
     }
     m->n_started++;
     ONS_TRY(ons_runner_run(m->runner, &m->options->run, batch, prompts, NULL, m->noise, seeds, NULL, m->rgb));
+    ONS_TRY(encode(m));
     if (m->progress && !m->progress(m->user, m->n_started, n_runs))
         st = ons_fail(ONESTEP_INTERRUPTED, "stopped after run %d", m->n_started);
 fail:
     return st;
 }
 
-static void stage_seconds(const ons_runner *r, double *s)
+static void stage_seconds(const measurement *m, double *s)
 {
-    const ons_run_stats stats = ons_runner_stats(r);
+    const ons_run_stats stats = ons_runner_stats(m->runner);
 
     s[ONS_BENCH_TEXT] = stats.text_s;
     s[ONS_BENCH_UNET] = stats.unet_s;
     s[ONS_BENCH_DECODER] = stats.decoder_s;
-    s[ONS_BENCH_TOTAL] = stats.total_s;
+    s[ONS_BENCH_ENCODE] = m->encode_s;
+    s[ONS_BENCH_TOTAL] = stats.total_s + m->encode_s;
 }
 
 static int by_size(const void *a, const void *b)
@@ -96,30 +129,41 @@ static void summarise(ons_bench_stage *stage, double *seconds, int n)
     stage->median_s = 0.5 * (seconds[(n - 1) / 2] + seconds[n / 2]);
 }
 
+static void read_energy(ons_energy *e, int n_pictures, ons_bench_model *out)
+{
+    const double joules = ons_energy_joules(e);
+
+    out->joules = joules < 0 ? -1 : joules / n_pictures;
+    snprintf(out->energy, sizeof out->energy, "%s", joules < 0 ? ons_energy_advice(e) : ons_energy_source(e));
+}
+
 static onestep_status take_times(measurement *m, int n_runs, ons_bench_model *out)
 {
     const int n = m->options->n_runs;
+    ons_energy *energy = NULL;
     onestep_status st;
 
+    ONS_TRY(ons_energy_open(NULL, m->options->watts, &energy));
     for (int i = 0; i < n; i++) {
         double s[ONS_BENCH_STAGES];
 
         ONS_TRY(run_once(m, n_runs));
-        stage_seconds(m->runner, s);
+        stage_seconds(m, s);
         for (int k = 0; k < ONS_BENCH_STAGES; k++)
             m->seconds[k][i] = s[k];
+        read_energy(energy, (i + 1) * m->options->runner.batch, out); /* counters wrap: after each run */
     }
     for (int k = 0; k < ONS_BENCH_STAGES; k++)
         summarise(&out->stages[k], m->seconds[k], n);
-    return ONESTEP_OK;
 fail:
+    ons_energy_close(&energy);
     return st;
 }
 
 static ons_plan *plan_of(const ons_runner *r, int stage)
 {
     const ons_runner_plans p = ons_runner_get_plans(r);
-    ons_plan *plans[ONS_BENCH_TOTAL] = {p.text, p.unet, p.decoder};
+    ons_plan *plans[ONS_BENCH_NETWORKS] = {p.text, p.unet, p.decoder};
 
     return plans[stage];
 }
@@ -129,18 +173,18 @@ static onestep_status take_profile(measurement *m, int n_runs, ons_bench_model *
 {
     onestep_status st = ONESTEP_OK;
 
-    for (int k = 0; k < ONS_BENCH_TOTAL; k++)
+    for (int k = 0; k < ONS_BENCH_NETWORKS; k++)
         ons_plan_profile(plan_of(m->runner, k), true);
     for (int i = 0; i < m->options->n_runs; i++) {
         double s[ONS_BENCH_STAGES];
 
         ONS_TRY(run_once(m, n_runs));
-        stage_seconds(m->runner, s);
-        for (int k = 0; k < ONS_BENCH_STAGES; k++)
+        stage_seconds(m, s);
+        for (int k = 0; k < ONS_BENCH_NETWORKS; k++)
             out->stages[k].profiled_s += s[k];
     }
-    for (int k = 0; k < ONS_BENCH_TOTAL; k++)
-        ONS_TRY(ons_bench_profile_read(plan_of(m->runner, k), &out->stages[k].profile));
+    for (int k = 0; k < ONS_BENCH_NETWORKS; k++)
+        ONS_TRY(ons_plan_profile_read(plan_of(m->runner, k), &out->stages[k].profile));
 fail:
     return st;
 }
@@ -176,11 +220,13 @@ onestep_status ons_bench_model_run(ons_model *model, const ons_bench_options *o,
     measurement m = {.options = o, .progress = progress, .user = user};
     onestep_status st;
 
-    *out = (ons_bench_model){.width = o->runner.width, .height = o->runner.height};
+    *out = (ons_bench_model){.width = o->runner.width, .height = o->runner.height, .joules = -1};
     ONS_TRY(ons_run_resolve(model, &o->run, &out->run));
     ONS_TRY(ons_size_resolve(model, &out->width, &out->height));
     ONS_TRY(ons_runner_create(model, &o->runner, &m.runner));
-    ONS_TRY(allocate(&m, out->width, out->height));
+    m.width = out->width;
+    m.height = out->height;
+    ONS_TRY(allocate(&m));
     ONS_TRY(measure(&m, out));
 fail:
     release(&m);
@@ -192,5 +238,5 @@ fail:
 void ons_bench_model_fini(ons_bench_model *b)
 {
     for (int i = 0; i < ONS_BENCH_STAGES; i++)
-        ons_bench_profile_fini(&b->stages[i].profile);
+        ons_profile_fini(&b->stages[i].profile);
 }

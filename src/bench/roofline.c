@@ -153,13 +153,11 @@ static bool is_fast(const ons_node *n)
 }
 
 /* Attention's gradient has no weights: it counts as backward-data. */
-static void add_node(void *context, const ons_node *n, const char *kernel, double seconds)
+static void add_node(void *context, const ons_node *n)
 {
     ons_bench_work *w = context;
     double flops = ons_node_flops(n);
 
-    (void)kernel;
-    (void)seconds;
     switch (n->op) {
     case ONS_OP_CONV2D:
         w->flops[is_fast(n)][ONS_BENCH_FORWARD] += flops;
