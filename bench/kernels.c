@@ -190,6 +190,7 @@ int main(int argc, char **argv)
     time_attention(64, 8, 256, 256, 128);
     time_attention(16, 6, 256, 256, 384);
     time_attention(1, 8, 1024, 1024, 320);
+    time_attention(1, 8, 4096, 4096, 320);
     time_elements(ONS_OP_GEGLU, ONS_SHAPE2(3072, 1024), ONS_SHAPE0(), 1);
     time_elements(ONS_OP_GEGLU_GRAD, ONS_SHAPE2(3072, 1024), ONS_SHAPE2(3072, 512), 2);
     time_elements(ONS_OP_ADD, image, image, 2);

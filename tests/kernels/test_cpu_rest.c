@@ -296,6 +296,11 @@ static void embeddings_agree(void **state)
     assert_true(report_kernels(ONS_OP_TIMESTEP_EMBEDDING) > 0);
 }
 
+static bool is_nan(uint32_t bits)
+{
+    return (bits & 0x7fffffff) > 0x7f800000;
+}
+
 /* Every 16-bit pattern to f32, and to bf16 every float about the middle of two: the bits of ons_convert. */
 static void conversions_agree(void **state)
 {
@@ -318,7 +323,7 @@ static void conversions_agree(void **state)
             v->convert(got, ONS_F32, half + ODD, halves[h], N - ODD);
             ons_convert(want, ONS_F32, half + ODD, halves[h], N - ODD);
             for (int i = 0; i < N - ODD; i++)
-                if (got[i] != want[i])
+                if (got[i] != want[i] && !(is_nan(got[i]) && is_nan(want[i]))) /* some make signalling ones quiet */
                     fail_msg("%s: %s %04x becomes %08x, not %08x", v->name, ons_dtype_name(halves[h]), i + ODD,
                              got[i], want[i]);
         }

@@ -27,6 +27,9 @@ static __attribute__((noinline)) void multiply_rows(int n_taps, int64_t kc, cons
     vf acc[MR][2];
 
     clear_tile(acc);
+    for (int i = 0; i < MR; i++) /* rows of a wide C lie pages apart: no hardware foresees them */
+        for (int k = 0; k < NR; k += 16)
+            __builtin_prefetch(c[i] + c_offset + k, 1);
     do {
         const float *row[MR];
         int64_t k = 0;

@@ -2,13 +2,16 @@
  * Vectors of VW floats through the compilers' vector extensions, so that one source serves SSE2, NEON, AVX2 and
  * AVX-512. Multiply-adds fuse where the instruction set has them (-ffp-contract=fast for these files).
  * Polynomials are our own least-squares fits on Chebyshev nodes. Rejected: intrinsics (one copy of every loop
- * per instruction set).
+ * per instruction set), but for conversions that no vector extension reaches.
  */
 #ifndef ONS_CPU_VEC_H
 #define ONS_CPU_VEC_H
 
 #include <stdint.h>
 #include <string.h>
+#if defined(__F16C__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "backend/cpu/isa/names.h"
 
@@ -37,17 +40,23 @@ INLINE vf v_load_bf16(const uint16_t *p)
 }
 
 /*
- * f16: the exponent moves by 112. A subnormal is put behind the leading one of 2^-14, which is taken away again, so that no
+ * f16, where the instruction set has no conversion: the exponent moves by 112. A subnormal is put behind the leading one of 2^-14, which is taken away again, so that no
  * subnormal float arises, which would be slow; infinity and NaN keep their meaning.
  */
 INLINE vf v_load_f16(const uint16_t *p)
 {
+#if defined(__F16C__) && VW == 8
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+#elif defined(__AVX512F__) && VW == 16
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+#else
     const vi h = __builtin_convertvector(*(const vh_any *)p, vi), sign = (h & 0x8000) << 16, m = (h & 0x7fff) << 13;
     const vi normal = m + (112 << 23), special = m | 0x7f800000;
     const vf small = (vf)(m + (113 << 23)) - (vf)((vi){0} + (113 << 23));
     const vi few = m < (0x400 << 13), many = m >= (0x7c00 << 13);
 
     return (vf)(sign | (few & (vi)small) | (many & special) | (~few & ~many & normal));
+#endif
 }
 
 INLINE vf v_set(float x)
