@@ -26,10 +26,11 @@ check: deps
 	@$(MAKE) --no-print-directory build-asan
 	@sh scripts/check_all.sh $(BUILD) build-asan
 
-# Everything in check, the long tests, and the fuzz targets for a minute each (build-fuzz/).
+# Everything in check, the long tests, models of full size against diffusers (PYTHON=VENV/bin/python), and the fuzz targets for a minute each (build-fuzz/).
 check-long: deps
 	@$(MAKE) --no-print-directory all
 	@sh scripts/check.sh $(BUILD) --timeout-multiplier 10
+	@sh scripts/full_size.sh $(BUILD)
 	@sh scripts/fuzz.sh
 
 # Address and undefined behaviour sanitizers in a folder of their own: make sanitize, then build-asan/onestep.

@@ -27,15 +27,24 @@ static void choose_prompts(ons_samples *s, const ons_dataset *d)
     }
 }
 
+/* As many at once as take about what a batch of small pictures takes. */
+static int choose_batch(const ons_model *m)
+{
+    enum { PIXELS = ONS_N_SAMPLES * 128 * 128 };
+    const int side = m->unet_config.sample_size * ons_vae_factor(&m->vae_config), n = PIXELS / (side * side);
+
+    return n < 1 ? 1 : n > ONS_N_SAMPLES ? ONS_N_SAMPLES : n;
+}
+
 onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, int n_threads,
                                   ons_dtype precision, ons_samples *out)
 {
-    ons_runner_options o = {.batch = ONS_N_SAMPLES, .n_threads = n_threads, .precision = precision};
+    ons_runner_options o = {.batch = choose_batch(m), .n_threads = n_threads, .precision = precision};
     int64_t h, w, c;
     size_t latent;
     onestep_status st;
 
-    *out = (ons_samples){0};
+    *out = (ons_samples){.batch = o.batch};
     ONS_TRY(ons_runner_create(m, &o, &out->runner));
     choose_prompts(out, d);
     ons_runner_latent_shape(out->runner, &h, &w, &c);
@@ -56,9 +65,27 @@ fail:
     return st;
 }
 
+/* In batches; the last may be shorter. */
+static onestep_status draw(ons_samples *s)
+{
+    const ons_run_settings settings = {.guidance = -1};
+    const size_t latent = (size_t)ons_runner_latent_size(s->runner),
+                 picture = (size_t)s->width * (size_t)s->height * 3;
+
+    for (int i = 0; i < ONS_N_SAMPLES; i += s->batch) {
+        const int n = ONS_N_SAMPLES - i < s->batch ? ONS_N_SAMPLES - i : s->batch;
+        onestep_status st =
+            ons_runner_run(s->runner, &settings, n, s->prompts + i, NULL, s->noise + (size_t)i * latent, NULL,
+                           NULL, s->rgb + (size_t)i * picture);
+
+        if (st != ONESTEP_OK)
+            return st;
+    }
+    return ONESTEP_OK;
+}
+
 onestep_status ons_samples_write(ons_samples *s, const char *folder, const char *stage, int64_t step)
 {
-    ons_run_settings settings = {.guidance = -1};
     char *samples = ons_path_join(folder, "samples");
     char *path = ons_format("%s/samples/%s-%07lld.png", folder, stage, (long long)step);
     onestep_status st;
@@ -68,8 +95,7 @@ onestep_status ons_samples_write(ons_samples *s, const char *folder, const char 
         goto fail;
     }
     ONS_TRY(ons_make_dirs(samples));
-    ONS_TRY(
-        ons_runner_run(s->runner, &settings, ONS_N_SAMPLES, s->prompts, NULL, s->noise, NULL, NULL, s->rgb));
+    ONS_TRY(draw(s));
     st = ons_sheet_write(path, s->rgb, ONS_N_SAMPLES, s->width, s->height, 8, s->prompts);
 fail:
     ons_free(samples);

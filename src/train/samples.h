@@ -9,6 +9,7 @@ enum { ONS_N_SAMPLES = 24 };
 
 typedef struct ons_samples {
     ons_runner *runner;                 /* owned */
+    int batch;                          /* pictures drawn at once */
     const char *prompts[ONS_N_SAMPLES]; /* borrowed from the data set */
     float *noise;
     uint8_t *rgb;

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Opens a pipeline folder in diffusers and in onestep and compares the pictures of both, given the same seed.
 
-    python tests/reference/check_folder.py ONESTEP FOLDER [--variant fp16] [--steps N] [--file CHECKPOINT] [--side PIXELS] [--teacher TEACHER]
+    python tests/reference/check_folder.py ONESTEP FOLDER [--variant fp16] [--steps N] [--file CHECKPOINT] [--side PIXELS] [--teacher TEACHER] [--taesd TINY]
 
 ONESTEP is the program. A student's folder (onestep.json has a timestep) is sampled in one step by the scheduler that
 the folder names; others with DDIM in N steps at guidance 3. With --file onestep draws from that checkpoint and diffusers from the
-folder that it was made of (make_single_file.py). With --teacher diffusers draws from TEACHER with FOLDER's pytorch_lora_weights.safetensors. Fails when a channel differs by more than 2 of 255.
+folder that it was made of (make_single_file.py). With --taesd both decode with that tiny autoencoder. With --teacher diffusers draws from TEACHER with FOLDER's pytorch_lora_weights.safetensors. Fails when a channel differs by more than 2 of 255.
 """
 import argparse
 import json
@@ -16,7 +16,7 @@ import tempfile
 
 import numpy
 import torch
-from diffusers import DDIMScheduler, LCMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderTiny, DDIMScheduler, LCMScheduler, StableDiffusionPipeline
 from PIL import Image
 
 PROMPT, SEED = "the cat", 7
@@ -38,20 +38,21 @@ def settings_of(card, steps):
     return call, []
 
 
-def open_in_diffusers(folder, variant, teacher):
+def open_in_diffusers(folder, variant, teacher, taesd):
     """Students as their folder says; what is no student under DDIM, whatever scheduler it names."""
     if teacher:
         pipe = StableDiffusionPipeline.from_pretrained(teacher, scheduler=LCMScheduler.from_pretrained(folder / "scheduler"))
         pipe.load_lora_weights(folder)
         return pipe
-    pipe = StableDiffusionPipeline.from_pretrained(folder, variant=variant)
+    parts = dict(vae=AutoencoderTiny.from_pretrained(taesd, torch_dtype=torch.float32)) if taesd else {}
+    pipe = StableDiffusionPipeline.from_pretrained(folder, variant=variant, torch_dtype=torch.float32, **parts)
     if card_of(folder).get("timestep", -1) < 0:
         pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     return pipe
 
 
-def paint_in_diffusers(folder, variant, teacher, call):
-    pipe = open_in_diffusers(folder, variant, teacher)
+def paint_in_diffusers(folder, variant, teacher, taesd, call):
+    pipe = open_in_diffusers(folder, variant, teacher, taesd)
     pipe.set_progress_bar_config(disable=True)
     generator = torch.Generator().manual_seed(SEED)
     return numpy.asarray(pipe(PROMPT, generator=generator, **call).images[0])
@@ -74,12 +75,14 @@ def main():
     parser.add_argument("--file", type=pathlib.Path)
     parser.add_argument("--side", type=int, help="default: the model's own size")
     parser.add_argument("--teacher", type=pathlib.Path)
+    parser.add_argument("--taesd", type=pathlib.Path)
     args = parser.parse_args()
     call, arguments = settings_of(card_of(args.folder), args.steps)
     if args.side:
         call.update(width=args.side, height=args.side)
         arguments = [*arguments, "-W", str(args.side), "-H", str(args.side)]
-    theirs = paint_in_diffusers(args.folder, args.variant, args.teacher, call)
+    theirs = paint_in_diffusers(args.folder, args.variant, args.teacher, args.taesd, call)
+    arguments += ["--taesd", args.taesd] if args.taesd else []
     arguments += ["--prediction", "epsilon", "--tokenizer", args.folder / "tokenizer"] if args.file else []
     ours = paint_in_onestep(args.program, args.file or args.folder, arguments)
     if theirs.shape != ours.shape:
