@@ -22,4 +22,4 @@ for kind in sd15 sd21; do
     "$python" "$reference/check_precision.py" "$build/onestep" "$work/$kind" --side "$side"
 done
 "$build/tools/random_model" taesd "$work/taesd" f16
-"$python" "$reference/check_folder.py" "$build/onestep" "$work/sd15" --side "$side" --steps 1 --taesd "$work/taesd"
+"$python" "$reference/check_folder.py" "$build/onestep" "$work/sd15" --side "$side" --steps "$steps" --taesd "$work/taesd"

@@ -103,6 +103,19 @@ fail:
     return st;
 }
 
+/* Else the picture would be black: the decoder's values are brightness, 0 to 1. */
+static void spread_brightness(ons_params *params)
+{
+    const int weight = ons_params_find(params, "decoder.layers.18.weight"),
+              bias = ons_params_find(params, "decoder.layers.18.bias");
+    float *w = ons_params_data(params, weight), *b = ons_params_data(params, bias);
+
+    for (int64_t i = 0; i < ons_shape_count(&ons_params_at(params, weight)->shape); i++)
+        w[i] *= 10;
+    for (int64_t i = 0; i < ons_shape_count(&ons_params_at(params, bias)->shape); i++)
+        b[i] = 0.5f;
+}
+
 static onestep_status save_tiny(const char *folder, ons_dtype type)
 {
     char *weights = ons_path_join(folder, "diffusion_pytorch_model.safetensors"),
@@ -118,6 +131,7 @@ static onestep_status save_tiny(const char *folder, ons_dtype type)
     ONS_TRY(ons_params_create(&params));
     ONS_TRY(ons_vae_declare(&tiny_config, params));
     ons_params_init(params, 1);
+    spread_brightness(params);
     ONS_TRY(ons_params_save(params, weights, type));
     ONS_TRY(ons_vae_config_save(&tiny_config, config));
 fail:
