@@ -74,6 +74,17 @@ static void time_conv(int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int
     }
 }
 
+/* Frozen weights and a residual, in bf16, as pictures of Stable Diffusion's size ask for them. */
+static void time_conv_bf16(int64_t h, int64_t c, int64_t o)
+{
+    ons_bench_operator b = ons_bench_conv(0, 1, h, c, o, 3, 1);
+    char name[96];
+
+    b.bf16 = b.frozen = true;
+    snprintf(name, sizeof name, "conv2d bf16 %lldx%lldx%lld -> %lld", (long long)h, (long long)h, (long long)c, (long long)o);
+    time_row(&b, name);
+}
+
 static void time_linear(int64_t rows, int64_t in, int64_t out)
 {
     static const char *const kinds[] = {"linear", "linear dx", "linear dw"};
@@ -140,6 +151,10 @@ static void time_elements(ons_op op, ons_shape a, ons_shape b, int n_in)
     time_row(&r, name);
 }
 
+static const int bf16_convs[][3] = {{64, 512, 512},  {128, 512, 512}, {256, 512, 256}, {256, 256, 256}, {512, 256, 128}, {512, 128, 128},
+                                    {64, 320, 320},  {64, 640, 320},  {64, 960, 320},  {32, 320, 640},  {32, 640, 640},  {32, 960, 640},
+                                    {32, 1280, 640}, {32, 1920, 640}, {64, 640, 640}, {32, 1280, 1280}, {16, 1280, 1280}, {16, 2560, 1280}};
+
 int main(int argc, char **argv)
 {
     const ons_shape image = ONS_SHAPE4(64, 16, 16, 64);
@@ -172,6 +187,8 @@ int main(int argc, char **argv)
     time_conv(1, 8, 192, 192, 3, 1);
     time_conv(1, 4, 256, 256, 3, 1);
     time_conv(1, 128, 64, 64, 3, 1);
+    for (size_t i = 0; i < sizeof bf16_convs / sizeof *bf16_convs; i++)
+        time_conv_bf16(bf16_convs[i][0], bf16_convs[i][1], bf16_convs[i][2]);
     time_linear(4096, 128, 128);
     time_linear(1536, 128, 512);
     time_linear(4096, 192, 1536);

@@ -103,7 +103,7 @@ static onestep_status make_operands(const ons_bench_operator *o, ons_graph *g, o
         onestep_status st;
 
         snprintf(name, sizeof name, "in%d", i);
-        if (o->bf16 || !o->param || i != 1) {
+        if ((o->bf16 && !o->frozen) || !o->param || i != 1) {
             in[i] = ons_input(g, name, o->bf16 ? ONS_BF16 : ONS_F32, &o->in[i]);
             continue;
         }
@@ -111,7 +111,7 @@ static onestep_status make_operands(const ons_bench_operator *o, ons_graph *g, o
                                 ONS_INIT_ZERO, 0, &index);
         if (st != ONESTEP_OK)
             return st;
-        in[i] = ons_param_leaf(g, name, 0, index, &o->in[i], true);
+        in[i] = ons_param_leaf(g, name, 0, index, &o->in[i], !o->frozen);
     }
     return ons_params_allocate(set);
 }

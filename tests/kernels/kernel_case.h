@@ -21,6 +21,7 @@ typedef struct kernel_case {
     double lo, hi;               /* operands lie in between; both 0: -1 and 1 */
     double slack;                /* factor on the bound; 0: 1 */
     bool param;                  /* operand 1 is a parameter, so that its packed copy is used */
+    bool frozen;                 /* that parameter is not trained */
     bool f32_result;             /* of bf16 factors: result and residual are f32 */
     bool own_range[CASE_MAX_IN]; /* this operand in [lo2, hi2] */
     double lo2, hi2;

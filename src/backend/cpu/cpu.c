@@ -1,6 +1,6 @@
 /*
- * The cpu backend's tables, composed once, on first use. Per operator: oneDNN's bf16 rows where the CPU
- * multiplies bf16, oneDNN's f32 rows for shapes that it does better, our f32 kernels of the best instruction
+ * The cpu backend's tables, composed once, on first use. Per operator: our own and then oneDNN's bf16 rows where
+ * the CPU multiplies bf16, oneDNN's f32 rows for shapes that it does better, our f32 kernels of the best instruction
  * set, oneDNN's f32 rows for all shapes, then the rows that convert. Without bf16 in the CPU oneDNN would
  * emulate it, which is slower than converting: its bf16 rows then stand last, for the tests. Where our build is
  * the generic one oneDNN has no rows: with SSE4.1 the kernel tests found 2.6.3's convolution plus residual
@@ -53,6 +53,7 @@ static void compose_list(ons_kernel *list, ons_op op)
     for (int i = 0; best_variant[1].name && i <= ONS_ONEDNN_F32; i++)
         rows[i] = ons_cpu_onednn_kernels(op, (ons_onednn_rows)i);
     n = append(list, 0, ons_cpu_move_kernels(op));
+    n = append(list, n, native && !ons_cpu_has_amx() ? ons_cpu_bf16_kernels(op) : NULL);
     n = append(list, n, native ? rows[ONS_ONEDNN_BF16] : NULL);
     n = append(list, n, rows[ONS_ONEDNN_BETTER]);
     n = append(list, n, best_variant->kernels(op));

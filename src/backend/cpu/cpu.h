@@ -48,6 +48,9 @@ typedef enum ons_onednn_rows {
 const ons_kernel *ons_cpu_onednn_kernels(ons_op op, ons_onednn_rows which); /* NULL: none */
 /* Does this CPU multiply bf16 (AVX-512 BF16, AMX)? By what oneDNN sees, which ONEDNN_MAX_CPU_ISA caps. */
 bool ons_cpu_has_bf16(void);
+bool ons_cpu_has_amx(void);
+/* Our own rows of bf16 products, which stand before oneDNN's: on CPUs whose vectors multiply bf16, and that have no AMX. NULL: none. */
+const ons_kernel *ons_cpu_bf16_kernels(ons_op op);
 /* Rows that move elements of any type. */
 const ons_kernel *ons_cpu_move_kernels(ons_op op);
 /* The row that takes mixed and 16-bit storage by converting around the f32 kernel, and the one that does so

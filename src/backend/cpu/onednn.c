@@ -202,11 +202,19 @@ static void start(void)
 
 /* An instruction set has the bits of those that it includes; processors other than x86-64 have none of these.
  */
+static bool has_isa(unsigned bits)
+{
+    return ((unsigned)dnnl_get_effective_cpu_isa() & bits) == bits;
+}
+
 bool ons_cpu_has_bf16(void)
 {
-    const unsigned bf16 = dnnl_cpu_isa_avx512_core_bf16;
+    return has_isa(dnnl_cpu_isa_avx512_core_bf16);
+}
 
-    return ((unsigned)dnnl_get_effective_cpu_isa() & bf16) == bf16;
+bool ons_cpu_has_amx(void)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core_amx);
 }
 
 /* A primitive with its memories. */

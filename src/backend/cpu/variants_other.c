@@ -14,3 +14,9 @@ const ons_cpu_variant ons_cpu_variants[] = {
     {"generic", has_generic, ons_cpu_kernels_generic, ons_isa_convert_generic, ons_isa_probabilities_generic},
     {0},
 };
+
+const ons_kernel *ons_cpu_bf16_kernels(ons_op op)
+{
+    (void)op;
+    return NULL;
+}

@@ -15,6 +15,8 @@ const ons_kernel *ons_cpu_kernels_avx512(ons_op op);
 void ons_isa_convert_avx512(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);
 float ons_isa_probabilities_avx512(uint16_t *p, const float *x, float scale, int64_t n, float *max);
 
+extern const ons_kernel ons_wb_kernels[];
+
 /* Levels of the cap: 0 below AVX2, 1 AVX2, 2 AVX-512, 3 with bf16. */
 static int read_cap(void)
 {
@@ -64,3 +66,10 @@ const ons_cpu_variant ons_cpu_variants[] = {
     {"generic", has_generic, ons_cpu_kernels_generic, ons_isa_convert_generic, ons_isa_probabilities_generic},
     {0},
 };
+
+const ons_kernel *ons_cpu_bf16_kernels(ons_op op)
+{
+    if (!has_avx512() || !__builtin_cpu_supports("avx512bf16"))
+        return NULL;
+    return op == ONS_OP_CONV2D ? ons_wb_kernels : NULL;
+}
