@@ -43,6 +43,8 @@ typedef struct ons_backend {
     const ons_kernel *(*kernels)(ons_op op);         /* list ended by a row without a name; NULL: none */
     ons_dtype real;                                  /* storage of f32 values: F32, or F64 for ref64 */
     ons_dtype (*native_precision)(void);             /* fastest type this machine computes in: F32 or BF16 */
+    bool (*fuses_upsampling)(const ons_node *conv);  /* in bf16, has it a kernel for the conv2d_upsampled that a conv2d of an upsample2x
+                                                        would be? NULL: for none */
 } ons_backend;
 
 extern const ons_backend ons_backend_ref, ons_backend_ref64, ons_backend_cpu;

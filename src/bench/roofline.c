@@ -160,6 +160,7 @@ static void add_node(void *context, const ons_node *n)
 
     switch (n->op) {
     case ONS_OP_CONV2D:
+    case ONS_OP_CONV2D_UPSAMPLED:
         w->flops[is_fast(n)][ONS_BENCH_FORWARD] += flops;
         break;
     case ONS_OP_CONV2D_GRAD_X:

@@ -110,6 +110,7 @@ int ons_node_attrs(const ons_node *n, ons_attr *items)
         put_slice(&l, a);
         break;
     case ONS_OP_CONV2D:
+    case ONS_OP_CONV2D_UPSAMPLED:
     case ONS_OP_CONV2D_GRAD_X:
     case ONS_OP_CONV2D_GRAD_W:
         put_conv(&l, a);

@@ -36,6 +36,7 @@ double ons_node_flops(const ons_node *n)
 {
     switch (n->op) {
     case ONS_OP_CONV2D:
+    case ONS_OP_CONV2D_UPSAMPLED:
         return conv_flops(n, &n->out[0]->shape, n->in[0]->shape.d[3]);
     case ONS_OP_CONV2D_GRAD_X:
         return conv_flops(n, &n->in[0]->shape, n->out[0]->shape.d[3]);

@@ -132,6 +132,7 @@ ons_value *ons_max_pool2x(ons_graph *g, ons_value *x);
 typedef struct ons_conv_geometry { int stride, pad_top, pad_left, pad_bottom, pad_right; } ons_conv_geometry;
 ons_value *ons_conv2d(ons_graph *g, ons_value *x, ons_value *w, ons_value *bias, ons_value *residual,
                       ons_conv_geometry geometry);
+ons_value *ons_conv2d_upsampled(ons_graph *g, ons_value *x, ons_value *w, ons_value *bias);
 ons_value *ons_matmul(ons_graph *g, ons_value *a, ons_value *b, bool trans_a, bool trans_b, double alpha,
                       ons_value *bias, ons_value *residual);
 ons_value *ons_embedding(ons_graph *g, ons_value *table, ons_value *ids);
@@ -169,11 +170,14 @@ typedef enum ons_pass {
     ONS_PASS_FOLD_CONSTANTS = 1 << 3,  /* evaluate what depends on constants only, through `evaluate` */
     ONS_PASS_PRECISION = 1 << 4,       /* bf16 storage for products and what lies between */
     ONS_PASS_FOLD_UPSAMPLE = 1 << 6,   /* upsampling and a frozen 3x3 convolution -> four 2x2 convolutions */
+    ONS_PASS_FUSE_UPSAMPLE = 1 << 8,   /* planner: the same -> conv2d_upsampled, where the backend has a kernel */
     ONS_PASS_HOIST = 1 << 5            /* planner: run once what depends on frozen weights and constants only */
 } ons_pass;
 const char *ons_pass_name(ons_pass pass);
 /* Runs all passes but those in `off` (bits). In debug builds the verifier runs after each and names the pass that broke the graph. */
 onestep_status ons_graph_optimise(ons_graph *g, unsigned off, ons_dtype precision) ONESTEP_CHECK;
+/* ONS_PASS_FUSE_UPSAMPLE, of the convolutions that `takes` accepts; before the others. */
+void ons_graph_fuse_upsample(ons_graph *g, bool (*takes)(const ons_node *conv));
 onestep_status ons_graph_verify(const ons_graph *g) ONESTEP_CHECK;
 /*
  * Constant folding computes through this function, since no backend lies below the graph: in[i] and out[i] are dense arrays

@@ -23,6 +23,7 @@ static const pass_row passes[] = {
     {ONS_PASS_FUSE_RESIDUAL, "fuse_residual", ons_pass_fuse_residual},
     {ONS_PASS_PRECISION, "precision", ons_pass_precision},
     {ONS_PASS_FOLD_CONSTANTS, "fold_constants", ons_pass_fold_constants},
+    {ONS_PASS_FUSE_UPSAMPLE, "fuse_upsample", NULL},
     {ONS_PASS_HOIST, "hoist", NULL},
 };
 enum { N_PASSES = sizeof passes / sizeof *passes };
@@ -93,7 +94,7 @@ onestep_status ons_passes_parse(const char *text, unsigned *bits)
 
         if (length && !bit)
             return ons_fail(ONESTEP_BAD_ARGUMENT,
-                            "unknown pass '%.*s'; known: fold_upsample, dead_code, cse, fuse_residual, "
+                            "unknown pass '%.*s'; known: fuse_upsample, fold_upsample, dead_code, cse, fuse_residual, "
                             "precision, fold_constants, "
                             "hoist, all",
                             (int)length, text);

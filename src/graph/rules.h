@@ -62,6 +62,7 @@ bool shape_upsample2x(ons_rule *r);
 bool shape_downsum2x(ons_rule *r);
 bool shape_size(ons_rule *r);
 bool shape_conv2d(ons_rule *r);
+bool shape_conv2d_upsampled(ons_rule *r);
 bool shape_conv2d_grad_x(ons_rule *r);
 bool shape_conv2d_grad_w(ons_rule *r);
 bool shape_matmul(ons_rule *r);

@@ -58,7 +58,8 @@ static bool check_extras(ons_rule *r, bool bias, bool residual, int64_t channels
     return true;
 }
 
-bool shape_conv2d(ons_rule *r)
+/* `zoom`: how often a pixel of the image stands in a row and in a column of what is convolved. */
+static bool describe_conv2d(ons_rule *r, int64_t zoom)
 {
     const ons_shape *x, *w;
     ons_attrs *a = r->attrs;
@@ -73,14 +74,31 @@ bool shape_conv2d(ons_rule *r)
     if (x->d[3] != w->d[3])
         return ons_rule_fail(r, "input has %lld channels, the weights expect %lld", (long long)x->d[3],
                              (long long)w->d[3]);
-    a->conv.in_h = x->d[1];
-    a->conv.in_w = x->d[2];
+    a->conv.in_h = zoom * x->d[1];
+    a->conv.in_w = zoom * x->d[2];
     a->conv.kh = w->d[1];
     a->conv.kw = w->d[2];
     if (!conv_size(r, &out_h, &out_w))
         return false;
     r->shape[0] = ONS_SHAPE4(x->d[0], out_h, out_w, w->d[0]);
     return check_extras(r, a->conv.bias, a->conv.residual, w->d[0]);
+}
+
+bool shape_conv2d(ons_rule *r)
+{
+    return describe_conv2d(r, 1);
+}
+
+bool shape_conv2d_upsampled(ons_rule *r)
+{
+    const ons_attrs *a = r->attrs;
+
+    if (!describe_conv2d(r, 2))
+        return false;
+    if (a->conv.kh != 3 || a->conv.kw != 3 || a->conv.stride != 1 || a->conv.residual || a->conv.pad_top != 1 ||
+        a->conv.pad_left != 1 || a->conv.pad_bottom != 1 || a->conv.pad_right != 1)
+        return ons_rule_fail(r, "takes a 3x3 kernel with stride 1 and padding 1, and no residual");
+    return true;
 }
 
 static bool check_grad_size(ons_rule *r, const ons_shape *dy)

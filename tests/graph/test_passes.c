@@ -3,7 +3,7 @@
 
 #include "graph_test.h"
 
-enum { ALL_PASSES = 127 };
+enum { ALL_PASSES = 127 | ONS_PASS_FUSE_UPSAMPLE };
 
 /* Runs one pass only and verifies the result. */
 static void run_pass(ons_graph *g, ons_pass pass)
@@ -174,6 +174,53 @@ static void test_fold_upsample(void **state)
     assert_shape(ons_graph_output_at(g, 0)->value, ONS_SHAPE4(2, 80, 80, 7));
 }
 
+static bool takes_all(const ons_node *conv)
+{
+    (void)conv;
+    return true;
+}
+
+static bool takes_none(const ons_node *conv)
+{
+    (void)conv;
+    return false;
+}
+
+/* One operator on the picture as it was, where the backend takes it. */
+static void test_fuse_upsample(void **state)
+{
+    ons_graph *g = *state;
+    ons_value *y = upsampled_conv(g, 40, false, 3);
+    const double flops = ons_node_flops(y->node);
+
+    ons_graph_output(g, ons_unary(g, ONS_OP_SILU, y), "y");
+    ons_graph_fuse_upsample(g, takes_none);
+    assert_int_equal(y->node->op, ONS_OP_CONV2D);
+    ons_graph_fuse_upsample(g, takes_all);
+    run_pass(g, ONS_PASS_DEAD_CODE);
+    assert_int_equal(y->node->op, ONS_OP_CONV2D_UPSAMPLED);
+    assert_int_equal(y->node->in[0]->node->op, ONS_OP_INPUT);
+    assert_int_equal(count_op(g, ONS_OP_UPSAMPLE2X), 0);
+    assert_true(ons_node_flops(y->node) == flops);
+    assert_shape(ons_graph_output_at(g, 0)->value, ONS_SHAPE4(2, 80, 80, 7));
+}
+
+static void test_fuse_upsample_refuses(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) { /* weights that are trained, and another kernel */
+        ons_graph *g;
+        ons_value *y;
+
+        assert_int_equal(ons_graph_create(&g), ONESTEP_OK);
+        y = upsampled_conv(g, 40, i == 0, i == 0 ? 3 : 1);
+        ons_graph_output(g, y, "y");
+        ons_graph_fuse_upsample(g, takes_all);
+        assert_int_equal(y->node->op, ONS_OP_CONV2D);
+        ons_graph_destroy(&g);
+    }
+}
+
 /* Weights that are trained, other kernels, and pictures that are too small to pay for it. */
 static void test_fold_upsample_refuses(void **state)
 {
@@ -244,6 +291,8 @@ static void test_names(void **state)
 
     (void)state;
     for (unsigned bit = 1; bit < ALL_PASSES; bit *= 2) {
+        if (!(ALL_PASSES & bit))
+            continue;
         assert_int_equal(ons_passes_parse(ons_pass_name((ons_pass)bit), &bits), ONESTEP_OK);
         assert_int_equal(bits, bit);
     }
@@ -335,6 +384,8 @@ int main(void)
         GRAPH_TEST(test_fuse_residual),
         GRAPH_TEST(test_fuse_residual_with_bias_and_two_products),
         GRAPH_TEST(test_fuse_residual_refuses),
+        GRAPH_TEST(test_fuse_upsample),
+        GRAPH_TEST(test_fuse_upsample_refuses),
         GRAPH_TEST(test_fold_upsample),
         GRAPH_TEST(test_fold_upsample_refuses),
         GRAPH_TEST(test_fold_constants),

@@ -122,7 +122,7 @@ static bool stays_f32(const kernel_case *c, int i)
 {
     bool norm = c->op == ONS_OP_GROUP_NORM || c->op == ONS_OP_GROUP_NORM_GRAD || c->op == ONS_OP_LAYER_NORM ||
                 c->op == ONS_OP_LAYER_NORM_GRAD;
-    bool product = c->op == ONS_OP_CONV2D || c->op == ONS_OP_CONV2D_GRAD_X || c->op == ONS_OP_MATMUL;
+    bool product = c->op == ONS_OP_CONV2D || c->op == ONS_OP_CONV2D_UPSAMPLED || c->op == ONS_OP_CONV2D_GRAD_X || c->op == ONS_OP_MATMUL;
 
     return (norm && i >= 1 && i <= 3) || (c->op == ONS_OP_ATTENTION_GRAD && i == 4) ||
            (product && c->param && i == 1) || (product && i == 2 && c->in[2].n == 1) ||
@@ -263,7 +263,12 @@ static bool can_prepare(const setup *s, const ons_kernel *k, int n_threads, tall
 /* Winograd's transforms cost a digit, wherever the list leads to them. */
 static double kernel_slack(const char *kernel)
 {
-    return !strcmp(kernel, "winograd") || !strcmp(kernel, "convert") || !strcmp(kernel, "slices") ? 12 : 1;
+    static const char *const names[] = {"winograd", "convert", "slices", "upsampled"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(kernel, names[i]))
+            return 12;
+    return 1;
 }
 
 /* Probabilities in bf16 err by up to 2^-9 of themselves each, values here being at most 2. */
@@ -274,9 +279,11 @@ static double probability_error(const setup *s, const char *kernel, double terms
 
 /* Transformed pixels and weights are rounded once more: by 2^-9 of themselves, twice as much once they are put together. Products of
  * numbers between -1 and 1 have a standard deviation of a third; six of them. */
-static double transform_error(const char *kernel, double terms)
+static double transform_error(const setup *s, const char *kernel, double terms)
 {
-    return !strcmp(kernel, "winograd_bf16") ? 6e-3 * sqrt(terms) : 0;
+    const bool rounds = s->bf16 && (!strcmp(kernel, "winograd_bf16") || !strcmp(kernel, "upsampled"));
+
+    return rounds ? 6e-3 * sqrt(terms) : 0;
 }
 
 static void compare(const setup *s, const guarded *got, int which, const char *kernel)
@@ -286,7 +293,7 @@ static void compare(const setup *s, const guarded *got, int which, const char *k
     double terms = s->c->terms > 1 ? s->c->terms : 1, slack = s->c->slack > 0 ? s->c->slack : 1;
     double rtol = slack * (v->dtype == ONS_BF16 ? 8e-3 : 4e-6),
            atol = slack * kernel_slack(kernel) * 2e-6 * sqrt(terms) + probability_error(s, kernel, terms) +
-                  transform_error(kernel, terms);
+                  transform_error(s, kernel, terms);
     float *a = ons_malloc((size_t)n * 4), *b = ons_malloc((size_t)n * 4);
     char text[96];
 

@@ -48,6 +48,12 @@ static kernel_case make_case(const picture *p)
     return c;
 }
 
+/* The picture is the one before upsampling. */
+static const picture small_pictures[] = {
+    {1, 16, 16, 32, 32, 1, 1, false, false}, {1, 17, 23, 64, 48, 1, 1, true, false}, {2, 13, 15, 96, 16, 1, 1, true, false},
+    {1, 40, 37, 160, 96, 1, 1, true, false}, {2, 5, 7, 32, 32, 1, 1, true, false},   {1, 17, 17, 20, 24, 1, 1, true, false},
+};
+
 static const ons_kernel *find_row(void)
 {
     for (const ons_kernel *k = ons_backend_cpu.kernels(ONS_OP_CONV2D); k && k->name; k++)
@@ -67,6 +73,20 @@ static void pictures_agree(void **state)
         run_kernel_case(&c, true);
     }
     assert_true(report_kernels(ONS_OP_CONV2D) > 0);
+}
+
+static void upsampled_pictures_agree(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof small_pictures / sizeof *small_pictures; i++) {
+        kernel_case c = make_case(&small_pictures[i]);
+
+        c.op = ONS_OP_CONV2D_UPSAMPLED;
+        run_kernel_case(&c, true);
+        c.frozen = false;
+        run_kernel_case(&c, true);
+    }
+    assert_true(report_kernels(ONS_OP_CONV2D_UPSAMPLED) > 0);
 }
 
 enum { SIDE = 33, C = 64, O = 48 };
@@ -190,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pictures_agree),
+        cmocka_unit_test(upsampled_pictures_agree),
         cmocka_unit_test(weights_come_from_a_file),
         cmocka_unit_test(others_are_refused),
     };

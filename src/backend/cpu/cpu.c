@@ -45,7 +45,7 @@ static int append(ons_kernel *list, int n, const ons_kernel *rows)
 
 static void compose_list(ons_kernel *list, ons_op op)
 {
-    const ons_kernel convert[] = {ons_cpu_convert_kernel, {0}};
+    const ons_kernel convert[] = {ons_cpu_convert_kernel, {0}}, upsampled[] = {ons_cpu_conv_upsampled_kernel, {0}};
     const ons_kernel *rows[ONS_ONEDNN_F32 + 1] = {NULL};
     bool native = ons_cpu_has_bf16();
     int n;
@@ -59,6 +59,7 @@ static void compose_list(ons_kernel *list, ons_op op)
     n = append(list, n, best_variant->kernels(op));
     n = append(list, n, rows[ONS_ONEDNN_F32]);
     n = append(list, n, ons_cpu_slices_kernels(op));
+    n = append(list, n, op == ONS_OP_CONV2D_UPSAMPLED ? upsampled : NULL);
     if (n && list[n - 1].refuse)
         n = append(list, n, convert);
     append(list, n, native ? NULL : rows[ONS_ONEDNN_BF16]);
@@ -104,4 +105,18 @@ static ons_dtype find_native(void)
     return ons_cpu_has_bf16() ? ONS_BF16 : ONS_F32;
 }
 
-const ons_backend ons_backend_cpu = {"cpu", find_kernels, ONS_F32, find_native};
+/* The kernel is asked about the node that the planner would make. */
+static bool fuses_upsampling(const ons_node *conv)
+{
+    ons_value x = *conv->in[0]->node->in[0], y = *conv->out[0], *in[] = {&x, conv->in[1], conv->n_in > 2 ? conv->in[2] : NULL};
+    const ons_kernel *best = find_kernels(ONS_OP_CONV2D_UPSAMPLED);
+    ons_node n = *conv;
+
+    n.op = ONS_OP_CONV2D_UPSAMPLED;
+    n.in = in;
+    n.out[0] = &y;
+    x.dtype = y.dtype = ONS_BF16;
+    return best->refuse && !best->refuse(&n); /* the last row, which makes the picture after all, refuses nothing */
+}
+
+const ons_backend ons_backend_cpu = {"cpu", find_kernels, ONS_F32, find_native, fuses_upsampling};

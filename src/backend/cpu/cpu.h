@@ -57,6 +57,8 @@ const ons_kernel *ons_cpu_move_kernels(ons_op op);
  * sample by sample (NULL: not for this operator). */
 extern const ons_kernel ons_cpu_convert_kernel;
 const ons_kernel *ons_cpu_slices_kernels(ons_op op);
+/* conv2d_upsampled by making the upsampled picture. */
+extern const ons_kernel ons_cpu_conv_upsampled_kernel;
 /* The first f32 kernel of the list, after one that was tried (NULL: none yet), for a node whose floats are all
  * f32. */
 const ons_kernel *ons_cpu_pick_f32(const ons_node *n, const ons_kernel *tried);

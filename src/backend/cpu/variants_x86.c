@@ -71,5 +71,5 @@ const ons_kernel *ons_cpu_bf16_kernels(ons_op op)
 {
     if (!has_avx512() || !__builtin_cpu_supports("avx512bf16"))
         return NULL;
-    return op == ONS_OP_CONV2D ? ons_wb_kernels : NULL;
+    return op == ONS_OP_CONV2D || op == ONS_OP_CONV2D_UPSAMPLED ? ons_wb_kernels : NULL;
 }

@@ -42,7 +42,7 @@ static ons_dtype native(void)
 }
 
 #ifdef ONS_REAL_DOUBLE
-const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native};
+const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native, NULL};
 #else
-const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native};
+const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native, NULL};
 #endif

@@ -6,6 +6,7 @@ typedef struct geometry {
     int64_t oh, ow, o;  /* of y */
     int64_t kh, kw;
     int stride, top, left;
+    int zoom; /* pixels of what is convolved that one of x stands for, in a row and in a column */
 } geometry;
 
 static geometry conv_geometry(const ons_node *n, const ons_shape *x, const ons_shape *y, const ons_shape *w)
@@ -21,7 +22,8 @@ static geometry conv_geometry(const ons_node *n, const ons_shape *x, const ons_s
                       w->d[2],
                       n->attrs.conv.stride,
                       n->attrs.conv.pad_top,
-                      n->attrs.conv.pad_left};
+                      n->attrs.conv.pad_left,
+                      n->op == ONS_OP_CONV2D_UPSAMPLED ? 2 : 1};
 }
 
 /* Index of x under tap (ky, kx) of output pixel (y, x); -1 in the padding. Channel 0. */
@@ -29,7 +31,9 @@ static int64_t source(const geometry *g, int64_t i, int64_t y, int64_t x, int64_
 {
     int64_t sy = y * g->stride + ky - g->top, sx = x * g->stride + kx - g->left;
 
-    return sy < 0 || sx < 0 || sy >= g->h || sx >= g->w ? -1 : ((i * g->h + sy) * g->w + sx) * g->c;
+    if (sy < 0 || sx < 0 || sy >= g->h * g->zoom || sx >= g->w * g->zoom)
+        return -1;
+    return ((i * g->h + sy / g->zoom) * g->w + sx / g->zoom) * g->c;
 }
 
 static double conv_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t i, int64_t y, int64_t x,
@@ -170,6 +174,7 @@ ref_fn REF(product)(ons_op op)
 {
     switch (op) {
     case ONS_OP_CONV2D:
+    case ONS_OP_CONV2D_UPSAMPLED:
         return run_conv2d;
     case ONS_OP_CONV2D_GRAD_X:
         return run_conv2d_grad_x;

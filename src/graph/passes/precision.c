@@ -53,6 +53,7 @@ static kind find_op_kind(ons_op op)
 {
     switch (op) {
     case ONS_OP_CONV2D:
+    case ONS_OP_CONV2D_UPSAMPLED:
     case ONS_OP_CONV2D_GRAD_X:
     case ONS_OP_CONV2D_GRAD_W:
     case ONS_OP_MATMUL:
@@ -145,8 +146,9 @@ static bool is_param_view(const ons_value *v)
 static ons_dtype input_type(const state *s, const ons_node *n, int i)
 {
     const ons_value *v = n->in[i];
-    bool is_product = n->op == ONS_OP_CONV2D || n->op == ONS_OP_MATMUL;
-    bool bias = n->op == ONS_OP_CONV2D ? n->attrs.conv.bias : n->op == ONS_OP_MATMUL && n->attrs.matmul.bias;
+    bool is_conv = n->op == ONS_OP_CONV2D || n->op == ONS_OP_CONV2D_UPSAMPLED;
+    bool is_product = is_conv || n->op == ONS_OP_MATMUL;
+    bool bias = is_conv ? n->attrs.conv.bias : n->op == ONS_OP_MATMUL && n->attrs.matmul.bias;
 
     if (s->declared[v->id] != ONS_F32)
         return s->declared[v->id];

@@ -32,7 +32,8 @@ static ons_wb_grid find_grid(const ons_node *n)
                          .tiles_y = (dst->d[1] + 1) / 2,
                          .tiles_x = (dst->d[2] + 1) / 2,
                          .pad_y = n->attrs.conv.pad_top,
-                         .pad_x = n->attrs.conv.pad_left};
+                         .pad_x = n->attrs.conv.pad_left,
+                         .upsampled = n->op == ONS_OP_CONV2D_UPSAMPLED};
 }
 
 static const char *refuse_types(const ons_node *n)
