@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static atomic_long fail_countdown;
 
@@ -86,7 +87,29 @@ typedef struct aligned_head {
 } aligned_head;
 
 enum { HEAD_BYTES = 64 };
-static const size_t MAP_FROM_BYTES = (size_t)1 << 20;
+static const size_t MAP_FROM_BYTES = (size_t)1 << 20, HUGE_PAGE = (size_t)2 << 20;
+
+/* Pages of the system, from a boundary of huge ones where there is room for one: a block that began elsewhere would have small pages at both ends. */
+static unsigned char *map_pages(size_t total)
+{
+    const size_t spare = total >= HUGE_PAGE ? HUGE_PAGE : 0;
+    unsigned char *block = mmap(NULL, total + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (block == MAP_FAILED)
+        return NULL;
+    if (spare) {
+        const size_t page = (size_t)sysconf(_SC_PAGESIZE), end = (total + page - 1) / page * page;
+        const size_t before = (size_t)(-(uintptr_t)block & (HUGE_PAGE - 1));
+
+        if (before)
+            munmap(block, before);
+        block += before;
+        if (total + spare - before > end)
+            munmap(block + end, total + spare - before - end);
+    }
+    madvise(block, total, MADV_HUGEPAGE); /* advice: a refusal changes nothing */
+    return block;
+}
 
 void *ons_calloc_aligned(size_t size_bytes)
 {
@@ -94,18 +117,12 @@ void *ons_calloc_aligned(size_t size_bytes)
         return NULL;
     size_t total = (size_bytes + HEAD_BYTES + 63) & ~(size_t)63;
     int mapped = total >= MAP_FROM_BYTES;
-    unsigned char *block;
-    if (mapped) {
-        block = mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (block == MAP_FAILED)
-            return NULL;
-        madvise(block, total, MADV_HUGEPAGE); /* advice: a refusal changes nothing */
-    } else {
-        block = aligned_alloc(64, total);
-        if (!block)
-            return NULL;
+    unsigned char *block = mapped ? map_pages(total) : aligned_alloc(64, total);
+
+    if (!block)
+        return NULL;
+    if (!mapped)
         memset(block, 0, total);
-    }
     *(aligned_head *)block = (aligned_head){total, mapped};
     return block + HEAD_BYTES;
 }
@@ -119,6 +136,14 @@ void ons_free_aligned(void *p)
         munmap(head, head->total_bytes);
     else
         free(head);
+}
+
+void ons_expect_sparse(void *p, int sparse)
+{
+    aligned_head *head = p ? (aligned_head *)((unsigned char *)p - HEAD_BYTES) : NULL;
+
+    if (head && head->mapped)
+        madvise(head, head->total_bytes, sparse ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 }
 
 typedef struct chunk {

@@ -15,6 +15,8 @@ void ons_free(void *p);
 /* 64-byte aligned, zeroed; huge sizes are fine (pages are touched on first use). Release with ons_free_aligned. */
 void *ons_calloc_aligned(size_t size_bytes);
 void ons_free_aligned(void *p);
+/* Advice about such a block: little of it will ever be touched, here and there (huge pages would hold all of it); false takes that back. */
+void ons_expect_sparse(void *p, int sparse);
 
 /* Test hook: the n-th allocation from now fails (1 = next one), 0 switches it off. */
 void ons_memory_fail_after(long n);

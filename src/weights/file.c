@@ -92,6 +92,7 @@ static onestep_status map_all(ons_params *p, ons_safetensors *file, const char *
     onestep_status st;
 
     ONS_TRY(ons_params_allocate(p));
+    ons_expect_sparse(p->region, true);
     ONS_TRY(keep_file(p, file));
     for (int i = 0; i < p->n; i++) {
         char *name;

@@ -6,7 +6,6 @@
 
 static void destroy_packed(ons_packed *k)
 {
-    ons_free_aligned(k->data);
     ons_free(k->context);
     ons_free(k->layout);
     ons_free(k);
@@ -20,14 +19,53 @@ void ons_packed_destroy_all(ons_params *p)
         destroy_packed(p->packed);
         p->packed = next;
     }
+    while (p->blocks) {
+        ons_packed_block *next = p->blocks->next;
+
+        ons_free_aligned(p->blocks->data);
+        ons_free(p->blocks);
+        p->blocks = next;
+    }
+}
+
+/* Each copy begins on a cache line. */
+static size_t room_of(const ons_packed *k)
+{
+    return k->size_bytes ? (k->size_bytes + 63) / 64 * 64 : 64;
+}
+
+/* Memory for the copies that have none yet. */
+static onestep_status allocate(ons_params *p)
+{
+    ons_packed_block *block;
+    size_t bytes = 0, at = 0;
+
+    for (const ons_packed *k = p->packed; k; k = k->next)
+        if (!k->data)
+            bytes += room_of(k);
+    if (!bytes)
+        return ONESTEP_OK;
+    block = ons_calloc(1, sizeof *block);
+    if (block)
+        block->data = ons_calloc_aligned(bytes);
+    if (!block || !block->data) {
+        ons_free(block);
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for packed copies (%zu bytes) of %s and others", bytes,
+                        p->rows[p->packed->index].name);
+    }
+    block->next = p->blocks;
+    p->blocks = block;
+    for (ons_packed *k = p->packed; k; k = k->next)
+        if (!k->data) {
+            k->data = (char *)block->data + at;
+            at += room_of(k);
+        }
+    return ONESTEP_OK;
 }
 
 /* A parameter that is still in a file is in memory for the time of packing alone. */
-static onestep_status pack_now(ons_params *p, ons_packed *k)
+static void pack_now(ons_params *p, ons_packed *k)
 {
-    if (!k->data && !(k->data = ons_calloc_aligned(k->size_bytes ? k->size_bytes : 1)))
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a packed copy (%zu bytes) of %s", k->size_bytes,
-                        p->rows[k->index].name);
     if (k->packer.from_file && ons_params_value_type(p, k->index) != ONS_F32) {
         k->packer.from_file(k->data, ons_params_file_values(p, k->index), ons_params_value_type(p, k->index),
                             &p->rows[k->index], k->context);
@@ -36,7 +74,7 @@ static onestep_status pack_now(ons_params *p, ons_packed *k)
         k->packer.from_values(k->data, ons_params_borrow(p, k->index), &p->rows[k->index], k->context);
     }
     k->version = p->version;
-    return ONESTEP_OK;
+    k->filled = true;
 }
 
 static ons_packed *create_packed(int index, const char *layout, size_t size_bytes, ons_packer packer, const void *context,
@@ -63,17 +101,13 @@ static ons_packed *create_packed(int index, const char *layout, size_t size_byte
 ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_packer packer,
                               const void *context, size_t context_bytes)
 {
-    ons_packed *k;
+    ons_packed **k;
 
-    for (k = p->packed; k; k = k->next)
-        if (k->index == index && !strcmp(k->layout, layout))
-            return k;
-    k = create_packed(index, layout, size_bytes, packer, context, context_bytes);
-    if (!k)
-        return NULL;
-    k->next = p->packed;
-    p->packed = k;
-    return k;
+    for (k = &p->packed; *k; k = &(*k)->next)
+        if ((*k)->index == index && !strcmp((*k)->layout, layout))
+            return *k;
+    *k = create_packed(index, layout, size_bytes, packer, context, context_bytes);
+    return *k;
 }
 
 const void *ons_packed_data(const ons_packed *k)
@@ -83,11 +117,11 @@ const void *ons_packed_data(const ons_packed *k)
 
 onestep_status ons_params_refresh(ons_params *p)
 {
-    onestep_status st = ONESTEP_OK;
+    const onestep_status st = allocate(p);
 
     for (ons_packed *k = p->packed; k && st == ONESTEP_OK; k = k->next)
-        if (!k->data || k->version != p->version)
-            st = pack_now(p, k);
+        if (!k->filled || k->version != p->version)
+            pack_now(p, k);
     ons_params_end_borrowing(p);
     return st;
 }

@@ -7,13 +7,20 @@
 struct ons_packed {
     int index;
     char *layout;
-    void *data; /* NULL: announced only */
+    void *data; /* NULL: announced only; in one of the set's blocks */
     size_t size_bytes;
     void *context; /* copy of what the pack function was given */
     ons_packer packer;
+    bool filled;
     uint64_t version; /* of the set when last packed */
     ons_packed *next;
 };
+
+/* Memory of all the copies that were new in one refresh: one block has huge pages where many would not. */
+typedef struct ons_packed_block {
+    struct ons_packed_block *next;
+    void *data;
+} ons_packed_block;
 
 /* An update of low rank that waits to be added whenever the parameter is read. */
 typedef struct ons_low_rank {
@@ -45,6 +52,7 @@ struct ons_params {
     size_t size, n_values; /* floats with and without gaps */
     uint64_t version;
     ons_packed *packed;
+    ons_packed_block *blocks; /* memory of the copies */
 };
 
 void ons_packed_destroy_all(ons_params *p);

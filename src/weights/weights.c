@@ -203,6 +203,8 @@ float *ons_params_data(ons_params *p, int index)
 
 float *ons_params_region(ons_params *p)
 {
+    if (p->origins)
+        ons_expect_sparse(p->region, false);
     for (int i = 0; p->origins && i < p->n; i++)
         if (ons_params_is_mapped(p, i))
             ons_params_fetch(p, i);

@@ -301,7 +301,7 @@ static bool is_nan(uint32_t bits)
     return (bits & 0x7fffffff) > 0x7f800000;
 }
 
-/* Every 16-bit pattern to f32, and to bf16 every float about the middle of two: the bits of ons_convert. */
+/* Every 16-bit pattern to f32, f16 to bf16, and to bf16 every float about the middle of two: the bits of ons_convert. */
 static void conversions_agree(void **state)
 {
     enum { N = 1 << 16, NEAR = 5, ODD = 3 /* so that not all loads are aligned */ };
@@ -327,6 +327,11 @@ static void conversions_agree(void **state)
                     fail_msg("%s: %s %04x becomes %08x, not %08x", v->name, ons_dtype_name(halves[h]), i + ODD,
                              got[i], want[i]);
         }
+        v->convert(got16, ONS_BF16, half + ODD, ONS_F16, N - ODD);
+        ons_convert(want16, ONS_BF16, half + ODD, ONS_F16, N - ODD);
+        for (int i = 0; i < N - ODD; i++)
+            if (got16[i] != want16[i])
+                fail_msg("%s: f16 %04x becomes bf16 %04x, not %04x", v->name, i + ODD, got16[i], want16[i]);
         for (int k = 0; k < NEAR; k++) {
             for (uint32_t i = 0; i < N; i++)
                 bits[i] = (i << 16) + near[k];

@@ -141,20 +141,20 @@ static void weights_are_rounded_and_follow(void **state)
         skip();
 }
 
-/* A layout as oneDNN makes them: blocks of 16 of the first dimension between an outer 16 and an inner 2 of the
- * second. */
-static ons_onednn_layout blocked(const ons_onednn_tensor *plain, ons_dtype dtype)
+/* A layout as oneDNN makes them: blocks of 16 of one dimension, the first or the second, between an outer 16 and
+ * an inner 2 of the other. */
+static ons_onednn_layout blocked(const ons_onednn_tensor *plain, ons_dtype dtype, int middle)
 {
     ons_onednn_layout l = {.plain = *plain,
                            .dtype = dtype,
                            .n_blocks = 3,
                            .block = {16, 16, 2},
-                           .block_dim = {1, 0, 1},
+                           .block_dim = {!middle, middle, !middle},
                            .n_threads = 2};
     int64_t step = 16 * 16 * 2;
 
     for (int d = plain->n - 1; d >= 0; d--) {
-        const int64_t size = d == 0 ? 16 : d == 1 ? 32 : 1;
+        const int64_t size = d == middle ? 16 : d < 2 ? 32 : 1;
 
         l.stride[d] = step;
         step *= (plain->d[d] + size - 1) / size;
@@ -165,10 +165,11 @@ static ons_onednn_layout blocked(const ons_onednn_tensor *plain, ons_dtype dtype
 
 /* From a file's 16-bit values, at an odd address, the layout is what it is from the same values in f32 and the
  * engine's order. */
-static void check_file(const ons_param *param, const ons_onednn_tensor *plain, ons_dtype type, ons_dtype dtype)
+static void check_file(const ons_param *param, const ons_onednn_tensor *plain, ons_dtype type, ons_dtype dtype,
+                       int middle)
 {
     const size_t n = (size_t)ons_shape_count(&param->shape);
-    const ons_onednn_layout l = blocked(plain, dtype);
+    const ons_onednn_layout l = blocked(plain, dtype, middle);
     float *file = ons_malloc(n * sizeof *file), *engine = ons_malloc(n * sizeof *engine);
     char *halves = ons_malloc(2 * n + 1), *rounded = ons_malloc(2 * n), *want = ons_malloc(l.bytes),
          *got = ons_malloc(l.bytes);
@@ -206,17 +207,29 @@ static void weights_are_packed_straight_from_a_file(void **state)
     const ons_onednn_tensor backward = {
         .n = 4, .dtype = ONS_F32, .d = {67, 37, 3, 5}, .stride = {1, 1005, 335, 67}};
     const ons_onednn_tensor product = {.n = 2, .dtype = ONS_F32, .d = {1037, 45}, .stride = {1, 1037}};
+    const ons_param even_conv = {.name = "c", .kind = ONS_PARAM_CONV, .shape = ONS_SHAPE4(304, 3, 5, 70)};
+    const ons_param even_matrix = {.name = "m", .kind = ONS_PARAM_MATRIX, .shape = ONS_SHAPE2(48, 1234)};
+    const ons_onednn_tensor even_forward = {
+        .n = 4, .dtype = ONS_F32, .d = {304, 70, 3, 5}, .stride = {1050, 1, 350, 70}};
+    const ons_onednn_tensor even_product = {.n = 2, .dtype = ONS_F32, .d = {1234, 48}, .stride = {1, 1234}};
     const ons_onednn_tensor other = {.n = 2, .dtype = ONS_F32, .d = {67, 555}, .stride = {1, 67}};
     const ons_dtype types[] = {ONS_F16, ONS_BF16};
     ons_onednn_layout l;
 
     (void)state;
     for (int i = 0; i < 4; i++) {
-        check_file(&conv, &forward, types[i % 2], i < 2 ? ONS_BF16 : ONS_F32);
-        check_file(&conv, &backward, types[i % 2], i < 2 ? ONS_BF16 : ONS_F32);
-        check_file(&matrix, &product, types[i % 2], i < 2 ? ONS_BF16 : ONS_F32);
+        const ons_dtype dtype = i < 2 ? ONS_BF16 : ONS_F32;
+
+        for (int middle = 0; middle < 2; middle++) {
+            check_file(&conv, &forward, types[i % 2], dtype, middle);
+            check_file(&conv, &backward, types[i % 2], dtype, middle);
+            check_file(&matrix, &product, types[i % 2], dtype, middle);
+            /* whole lines */
+            check_file(&even_conv, &even_forward, types[i % 2], dtype, middle);
+            check_file(&even_matrix, &even_product, types[i % 2], dtype, middle);
+        }
     }
-    l = blocked(&other, ONS_BF16);
+    l = blocked(&other, ONS_BF16, 0);
     assert_false(ons_onednn_takes_file(&l, &conv)); /* rows and columns seen as one */
 }
 

@@ -80,6 +80,9 @@ int64_t ons_onednn_place(const ons_onednn_layout *l, int d, int64_t i);
  * parameter's own. */
 bool ons_onednn_takes_file(const ons_onednn_layout *l, const ons_param *param);
 void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param, const void *context);
+/* The same for layouts in lines of 16 outputs by two inputs of bf16; `strides` in the file by dimension, 0 where it has one index. false, and
+ * nothing done: another layout. */
+bool ons_onednn_pack_lines(void *dst, const void *src, ons_dtype type, const ons_onednn_layout *l, const int64_t *strides, int row_dim);
 /* The parameter that a value is, or is a view of; NULL: it is computed. */
 const ons_node *ons_onednn_param(const ons_value *v);
 /* The packed copy in the parameter's set; *out NULL when operand 1 is no parameter, or its set is not known

@@ -89,7 +89,7 @@ static void load_row(const file_job *j, int64_t row, void *dst)
     double aligned[RUN];
 
     memcpy(aligned, j->src + (size_t)(row * j->row_size + j->first) * size, (size_t)j->count * size);
-    ons_convert(dst, j->l->dtype, aligned, j->type, (size_t)j->count);
+    ons_cpu_convert(dst, j->l->dtype, aligned, j->type, (size_t)j->count);
 }
 
 #define PUT(type, values)                                                                                      \
@@ -124,6 +124,15 @@ static void pack_range(void *context, int64_t begin, int64_t end, int thread)
         pack_rows(j, b * ROWS, j->n_rows - b * ROWS < ROWS ? (int)(j->n_rows - b * ROWS) : ROWS);
 }
 
+static void pack_any(file_job *j, const int64_t *strides)
+{
+    for (j->first = 0; j->first < j->row_size; j->first += RUN) {
+        j->count = j->row_size - j->first < RUN ? j->row_size - j->first : RUN;
+        find_places(j, strides);
+        ons_cpu_for(j->l->n_threads, (j->n_rows + ROWS - 1) / ROWS, 1, pack_range, j);
+    }
+}
+
 void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param,
                           const void *context)
 {
@@ -137,9 +146,6 @@ void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_
     j.row_dim = find_rows(l, param, strides);
     if ((size_t)count * ons_dtype_size(l->dtype) != l->bytes)
         memset(dst, 0, l->bytes); /* what fills up blocks must be zero */
-    for (; j.first < j.row_size; j.first += RUN) {
-        j.count = j.row_size - j.first < RUN ? j.row_size - j.first : RUN;
-        find_places(&j, strides);
-        ons_cpu_for(l->n_threads, (n_rows + ROWS - 1) / ROWS, 1, pack_range, &j);
-    }
+    if (!ons_onednn_pack_lines(dst, src, type, l, strides, j.row_dim))
+        pack_any(&j, strides);
 }

@@ -25,6 +25,9 @@ void ons_isa_convert(void *dst, ons_dtype to, const void *src, ons_dtype from, s
     else if (from == ONS_F16 && to == ONS_F32)
         for (; i + VW <= n; i += VW)
             v_store((float *)dst + i, v_load_f16((const uint16_t *)src + i));
+    else if (from == ONS_F16 && to == ONS_BF16)
+        for (; i + VW <= n; i += VW)
+            store_bf16((uint16_t *)dst + i, v_load_f16((const uint16_t *)src + i));
     ons_convert((char *)dst + i * ons_dtype_size(to), to, (const char *)src + i * ons_dtype_size(from), from,
                 n - i);
 }
