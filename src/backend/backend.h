@@ -46,6 +46,8 @@ typedef struct ons_backend {
     bool (*fuses_upsampling)(const ons_node *conv);  /* in bf16, has it a kernel for the conv2d_upsampled that a conv2d of an upsample2x
                                                         would be? NULL: for none */
 } ons_backend;
+/* What the cpu backend's packed weights depend on: instruction sets and oneDNN's version. */
+const char *ons_cpu_machine(void);
 
 extern const ons_backend ons_backend_ref, ons_backend_ref64, ons_backend_cpu;
 const ons_backend *ons_backend_find(const char *name); /* NULL: unknown; "auto" is cpu */

@@ -25,8 +25,8 @@ static onestep_status fail_open(const char *path, int reason)
     return ons_fail(ONESTEP_IO, "%s: cannot open it: %s", path, strerror(reason));
 }
 
-/* Opens for reading and gives the size; refuses what is not a regular file. */
-static onestep_status open_regular(const char *path, int *fd, size_t *size)
+/* Opens for reading and gives size and time; refuses what is not a regular file. */
+static onestep_status open_regular(const char *path, int *fd, size_t *size, int64_t *modified_ns)
 {
     struct stat info;
 
@@ -44,6 +44,7 @@ static onestep_status open_regular(const char *path, int *fd, size_t *size)
                         S_ISDIR(info.st_mode) ? "folder" : "device or pipe");
     }
     *size = (size_t)info.st_size;
+    *modified_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
     return ONESTEP_OK;
 }
 
@@ -54,7 +55,7 @@ onestep_status ons_map_open(const char *path, ons_map *out)
     void *data = NULL;
 
     *out = (ons_map){0};
-    ONS_TRY(open_regular(path, &fd, &out->size));
+    ONS_TRY(open_regular(path, &fd, &out->size, &out->modified_ns));
     if (out->size) {
         data = mmap(NULL, out->size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED) {
@@ -120,10 +121,11 @@ onestep_status ons_read_file(const char *path, size_t max_bytes, char **out, siz
     int fd = -1;
     char *data = NULL;
     size_t n = 0;
+    int64_t modified_ns;
 
     *out = NULL;
     *size = 0;
-    st = open_regular(path, &fd, &n);
+    st = open_regular(path, &fd, &n, &modified_ns);
     if (st != ONESTEP_OK)
         return st;
     if (n > max_bytes) {

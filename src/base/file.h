@@ -2,6 +2,7 @@
 #ifndef ONS_BASE_FILE_H
 #define ONS_BASE_FILE_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/status.h"
@@ -9,6 +10,7 @@
 typedef struct ons_map {
     const unsigned char *data; /* NULL when size is 0 */
     size_t size;
+    int64_t modified_ns; /* when the file was last written, since 1970 */
     char *path;
 } ons_map;
 
@@ -44,7 +46,15 @@ onestep_status ons_copy_file(const char *from, const char *to) ONESTEP_CHECK; /*
 onestep_status ons_list_dir(const char *path, char ***names, size_t *n) ONESTEP_CHECK;
 void ons_free_names(char **names, size_t n);
 
-/* SHA-256 of a file as 64 hex digits and NUL. */
+/* SHA-256 as 64 hex digits and NUL: of what was added between begin and end, and of a file. */
+typedef struct ons_sha256 {
+    uint32_t state[8];
+    uint64_t total_bytes;
+    unsigned char tail[64]; /* of an unfinished block */
+} ons_sha256;
+void ons_sha256_begin(ons_sha256 *h);
+void ons_sha256_add(ons_sha256 *h, const void *data, size_t size);
+void ons_sha256_end(ons_sha256 *h, char hex[65]);
 onestep_status ons_sha256_file(const char *path, char hex[65]) ONESTEP_CHECK;
 
 #endif

@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4) of a file, read in blocks: models are larger than one wants to map for a checksum. */
+/* SHA-256 (FIPS 180-4), piece by piece; of a file read in blocks: models are larger than one wants to map for a checksum. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -53,46 +53,67 @@ static void digest_block(uint32_t state[8], const unsigned char *block)
         state[i] += v[i];
 }
 
-/* The last partial block with its padding: a one bit, zeros, and the length in bits, big endian. */
-static void digest_tail(uint32_t state[8], const unsigned char *tail, size_t n, uint64_t total_bytes)
+void ons_sha256_begin(ons_sha256 *h)
 {
-    unsigned char block[128] = {0};
-    size_t padded = n < 56 ? 64 : 128;
+    *h = (ons_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
+                                0x1f83d9ab, 0x5be0cd19}};
+}
 
-    memcpy(block, tail, n);
+void ons_sha256_add(ons_sha256 *h, const void *data, size_t size)
+{
+    const unsigned char *p = data;
+    const size_t held = h->total_bytes % 64;
+
+    h->total_bytes += size;
+    if (held) {
+        const size_t taken = size < 64 - held ? size : 64 - held;
+
+        memcpy(h->tail + held, p, taken);
+        if (held + taken < 64)
+            return;
+        digest_block(h->state, h->tail);
+        p += taken;
+        size -= taken;
+    }
+    for (; size >= 64; p += 64, size -= 64)
+        digest_block(h->state, p);
+    if (size)
+        memcpy(h->tail, p, size);
+}
+
+/* The last partial block with its padding: a one bit, zeros, and the length in bits, big endian. */
+void ons_sha256_end(ons_sha256 *h, char hex[65])
+{
+    const size_t n = h->total_bytes % 64, padded = n < 56 ? 64 : 128;
+    unsigned char block[128] = {0};
+
+    memcpy(block, h->tail, n);
     block[n] = 0x80;
     for (int i = 0; i < 8; i++)
-        block[padded - 1 - (size_t)i] = (unsigned char)(total_bytes * 8 >> 8 * i);
+        block[padded - 1 - (size_t)i] = (unsigned char)(h->total_bytes * 8 >> 8 * i);
     for (size_t i = 0; i < padded; i += 64)
-        digest_block(state, block + i);
+        digest_block(h->state, block + i);
+    for (int i = 0; i < 8; i++)
+        snprintf(hex + 8 * i, 9, "%08x", h->state[i]);
 }
 
 onestep_status ons_sha256_file(const char *path, char hex[65])
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     unsigned char buf[16384];
-    uint64_t total = 0;
+    ons_sha256 hash;
     size_t n;
     FILE *f = fopen(path, "rb");
 
     if (!f)
         return ons_fail(errno == ENOENT ? ONESTEP_NOT_FOUND : ONESTEP_IO, "%s: cannot read it for its checksum: %s",
                         path, strerror(errno));
-    while ((n = fread(buf, 1, sizeof buf, f)) == sizeof buf) {
-        for (size_t i = 0; i < n; i += 64)
-            digest_block(state, buf + i);
-        total += n;
-    }
+    ons_sha256_begin(&hash);
+    while ((n = fread(buf, 1, sizeof buf, f)) > 0)
+        ons_sha256_add(&hash, buf, n);
     int failed = ferror(f), reason = errno;
     fclose(f);
     if (failed)
         return ons_fail(ONESTEP_IO, "%s: reading for its checksum failed: %s", path, strerror(reason));
-    size_t whole = n & ~(size_t)63;
-    for (size_t i = 0; i < whole; i += 64)
-        digest_block(state, buf + i);
-    digest_tail(state, buf + whole, n - whole, total + n);
-    for (int i = 0; i < 8; i++)
-        snprintf(hex + 8 * i, 9, "%08x", state[i]);
+    ons_sha256_end(&hash, hex);
     return ONESTEP_OK;
 }

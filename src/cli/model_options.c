@@ -31,6 +31,7 @@ onestep_status cli_open_model(const cli_model *o, ons_model **out)
                                  .tokenizer = o->tokenizer,
                                  .loras = o->loras.values,
                                  .n_loras = o->loras.n,
+                                 .no_packed = o->no_packed,
                                  .prediction = o->prediction ? &predictions[o->prediction - 1] : NULL};
     onestep_status st = ons_model_assemble(&s, out);
 

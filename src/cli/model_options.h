@@ -9,6 +9,7 @@ typedef struct cli_model {
     const char *model, *unet, *vae, *taesd, *tokenizer;
     cli_texts loras;
     int prediction; /* 0: as the files say */
+    bool no_packed; /* not an option: set by who packs */
 } cli_model;
 extern const cli_option cli_model_options[];
 

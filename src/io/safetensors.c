@@ -52,9 +52,19 @@ char *ons_file_shape_text(int n_dims, const int64_t *dims, char *buf)
     return buf;
 }
 
-static onestep_status read_header(const ons_map *map, json_t **header, uint64_t *data_start)
+/* As announced, of a file of 8 bytes at least. */
+static uint64_t header_bytes(const ons_map *map)
 {
     uint64_t length = 0;
+
+    for (int i = 0; i < 8; i++)
+        length |= (uint64_t)map->data[i] << (8 * i);
+    return length;
+}
+
+static onestep_status read_header(const ons_map *map, json_t **header, uint64_t *data_start)
+{
+    uint64_t length;
     onestep_status st = ons_refuse_foreign(map);
 
     *header = NULL;
@@ -62,8 +72,7 @@ static onestep_status read_header(const ons_map *map, json_t **header, uint64_t 
         return st;
     if (map->size < 8)
         return ons_fail(ONESTEP_BAD_FILE, "%s: %zu bytes, a safetensors file has at least 8", map->path, map->size);
-    for (int i = 0; i < 8; i++)
-        length |= (uint64_t)map->data[i] << (8 * i);
+    length = header_bytes(map);
     if (length > MAX_HEADER)
         return ons_fail(ONESTEP_BAD_FILE, "%s: announces a header of %" PRIu64 " bytes, at most %d are accepted: not a "
                         "safetensors file, or damaged", map->path, length, MAX_HEADER);
@@ -400,6 +409,22 @@ void ons_safetensors_forget(const ons_safetensors *f, const ons_file_tensor *t)
         if (map->size && at >= start && at < start + map->size)
             ons_map_forget(map, at - start, t->size);
     }
+}
+
+void ons_safetensors_fingerprint(const ons_safetensors *f, char hex[65])
+{
+    ons_sha256 hash;
+
+    ons_sha256_begin(&hash);
+    for (int i = 0; i < f->n_maps; i++) {
+        const ons_map *map = &f->maps[i];
+        const uint64_t size = map->size;
+
+        ons_sha256_add(&hash, &size, sizeof size);
+        ons_sha256_add(&hash, &map->modified_ns, sizeof map->modified_ns);
+        ons_sha256_add(&hash, map->data, 8 + (size_t)header_bytes(map));
+    }
+    ons_sha256_end(&hash, hex);
 }
 
 const char *ons_safetensors_path(const ons_safetensors *f)

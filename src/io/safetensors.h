@@ -30,6 +30,9 @@ ons_safetensors *ons_safetensors_share(ons_safetensors *f);
 /* The pages of a tensor will not be read again soon: the system may have them back. */
 void ons_safetensors_forget(const ons_safetensors *f, const ons_file_tensor *t);
 
+/* What tells this state of the file, or files, from a later one without reading the tensors: sizes, times of writing, headers; 64 hex digits. */
+void ons_safetensors_fingerprint(const ons_safetensors *f, char hex[65]);
+
 const char *ons_safetensors_path(const ons_safetensors *f);
 int ons_safetensors_count(const ons_safetensors *f);
 const ons_file_tensor *ons_safetensors_at(const ons_safetensors *f, int i); /* in file order */
@@ -50,6 +53,8 @@ onestep_status ons_safetensors_writer_create(ons_safetensors_writer **out) ONEST
 onestep_status ons_safetensors_writer_add(ons_safetensors_writer *w, const char *name, ons_dtype dtype, int n_dims,
                                           const int64_t *dims) ONESTEP_CHECK;
 onestep_status ons_safetensors_writer_metadata(ons_safetensors_writer *w, const char *key, const char *value) ONESTEP_CHECK;
+/* The first tensor will start at a multiple of this many bytes, a multiple of 8; 8 if nobody asks. */
+void ons_safetensors_writer_align(ons_safetensors_writer *w, size_t alignment);
 onestep_status ons_safetensors_writer_begin(ons_safetensors_writer *w, const char *path) ONESTEP_CHECK;
 onestep_status ons_safetensors_writer_data(ons_safetensors_writer *w, const void *data, size_t size) ONESTEP_CHECK;
 onestep_status ons_safetensors_writer_commit(ons_safetensors_writer *w) ONESTEP_CHECK;

@@ -10,6 +10,7 @@
 struct ons_safetensors_writer {
     json_t *header, *metadata;
     uint64_t declared, written; /* bytes of data */
+    size_t alignment;           /* of the first; 0: 8 */
     ons_writer file;
 };
 
@@ -76,11 +77,29 @@ onestep_status ons_safetensors_writer_metadata(ons_safetensors_writer *w, const 
     return ONESTEP_OK;
 }
 
-/* The header is padded with spaces so that the data starts on 8 bytes. */
+void ons_safetensors_writer_align(ons_safetensors_writer *w, size_t alignment)
+{
+    w->alignment = alignment;
+}
+
+static onestep_status write_spaces(ons_writer *w, size_t n)
+{
+    static const char spaces[] = "                                ";
+    onestep_status st = ONESTEP_OK;
+
+    for (size_t part; n && st == ONESTEP_OK; n -= part) {
+        part = n < sizeof spaces - 1 ? n : sizeof spaces - 1;
+        st = ons_writer_write(w, spaces, part);
+    }
+    return st;
+}
+
+/* The header is padded with spaces so that the data starts where it is to. */
 onestep_status ons_safetensors_writer_begin(ons_safetensors_writer *w, const char *path)
 {
     unsigned char prefix[8];
     char *text;
+    const size_t alignment = w->alignment ? w->alignment : 8;
     size_t length, padded;
     onestep_status st;
 
@@ -90,13 +109,13 @@ onestep_status ons_safetensors_writer_begin(ons_safetensors_writer *w, const cha
     if (!text)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for the header", path);
     length = strlen(text);
-    padded = (length + 7) / 8 * 8;
+    padded = (sizeof prefix + length + alignment - 1) / alignment * alignment - sizeof prefix;
     for (int i = 0; i < 8; i++)
         prefix[i] = (unsigned char)((uint64_t)padded >> (8 * i));
     ONS_TRY(ons_writer_open(path, &w->file));
     ONS_TRY(ons_writer_write(&w->file, prefix, sizeof prefix));
     ONS_TRY(ons_writer_write(&w->file, text, length));
-    ONS_TRY(ons_writer_write(&w->file, "       ", padded - length));
+    ONS_TRY(write_spaces(&w->file, padded - length));
 fail:
     ons_free(text);
     return st;

@@ -46,6 +46,7 @@ typedef struct ons_model_sources {
     const char *tokenizer; /* folder; for single files, which have none inside */
     const char *const *loras; /* [n_loras] "FILE[:WEIGHT]", merged in order */
     int n_loras;
+    bool no_packed;        /* leave the model's packed weights alone */
     const ons_prediction *prediction; /* what the network predicts, where the files do not tell or tell wrongly */
 } ons_model_sources;
 

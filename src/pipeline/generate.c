@@ -269,6 +269,26 @@ fail:
     return st;
 }
 
+static ons_unet_key key_of(const ons_resolved *set)
+{
+    return (ons_unet_key){.guided = set->guidance != 1, .timestep = set->steps == 1 ? (int)set->timesteps[0] : -1};
+}
+
+onestep_status ons_runner_announce(ons_runner *r, const ons_run_settings *s)
+{
+    ons_plan *unet;
+    ons_resolved set;
+    onestep_status st;
+
+    ONS_TRY(ons_run_resolve(r->model, s, &set));
+    ONS_TRY(ons_runner_make_text_plan(r));
+    ONS_TRY(ons_runner_make_unet_plan(r, key_of(&set), &unet));
+    if (!r->options.no_decoder)
+        ONS_TRY(ons_runner_make_decoder_plan(r));
+fail:
+    return st;
+}
+
 onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
                               const char *const *negatives, const float *noise, const uint64_t *seeds,
                               float *latents, uint8_t *rgb)
@@ -284,7 +304,7 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
     if (n < 1 || n > r->options.batch)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "%d pictures; this runner takes 1 to %d", n, r->options.batch);
     ONS_TRY(ons_run_resolve(r->model, s, &set));
-    key = (ons_unet_key){.guided = set.guidance != 1, .timestep = set.steps == 1 ? (int)set.timesteps[0] : -1};
+    key = key_of(&set);
     if (!latents) {
         own_latents = ons_malloc((size_t)n * (size_t)ons_runner_latent_size(r) * sizeof *own_latents);
         if (!own_latents)

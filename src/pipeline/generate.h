@@ -72,6 +72,11 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
                               const char *const *negatives, const float *noise, const uint64_t *seeds, float *latents,
                               uint8_t *rgb) ONESTEP_CHECK;
 /*
+ * Makes the plans that such a run would, without memory for them: the packed copies that they want are announced in the model's weight sets, and
+ * nothing is refused for its size.
+ */
+onestep_status ons_runner_announce(ons_runner *r, const ons_run_settings *s) ONESTEP_CHECK;
+/*
  * Image to image: encodes a picture [H, W, 3] of the runner's size. NO_MEMORY as ons_runner_run. Then, for each seed, scaled latents drawn from what
  * the encoder found, and the noise that the first step adds to them: what ons_run_settings.clean and ons_runner_run's noise want. torch: the
  * first two draws of manual_seed(seed), as StableDiffusionImg2ImgPipeline makes them.

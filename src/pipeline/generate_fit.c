@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/system.h"
 #include "pipeline/generate_impl.h"
+#include "weights/packed_file.h"
 
 static const double MB = 1e6;
 
@@ -110,6 +111,21 @@ static bool is_settled(const ons_runner *r, ons_unet_key key, bool decode)
     return false;
 }
 
+/* A packed file for another type or size helps little: the user is told. */
+static void tell_packed(const ons_runner *r)
+{
+    const char *made_for;
+    const double have = (double)ons_params_stocked_bytes(r->model->unet, &made_for) / MB,
+                 want = (double)ons_params_packed_bytes(r->model->unet) / MB;
+
+    if (made_for && have < 0.5 * want)
+        ons_info("of %.1f MB of the UNet's packed weights the packed file has %.1f: it was made for %s; convert --packed "
+                 "makes another (--packed-type, -W, -H)",
+                 want, have, made_for);
+    else if (made_for)
+        ons_verbose("%.1f of %.1f MB of the UNet's packed weights come from the packed file", have, want);
+}
+
 onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode)
 {
     const double room = room_of(r);
@@ -121,6 +137,7 @@ onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode)
     if (decode && !r->decoder && r->options.tiling == ONS_TILING_ON)
         r->tiled = true;
     ONS_TRY(measure(r, key, decode, &n));
+    tell_packed(r);
     if (total_of(&n) > room && decode && r->options.tiling == ONS_TILING_AUTO && !r->tiled &&
         is_larger_than_tile(r)) {
         const double whole = n.decoder;

@@ -259,6 +259,7 @@ static onestep_status fill(ons_model *m, const ons_model_sources *s, ons_part_fi
     ONS_TRY(map_parts(m, files));
     for (int i = 0; i < s->n_loras; i++)
         ONS_TRY(merge_lora(m, s->loras[i]));
+    ons_model_use_packed(m, s);
 fail:
     return st;
 }

@@ -18,6 +18,9 @@ onestep_status ons_model_from_checkpoint(ons_model *m, const ons_model_sources *
 /* NOT_FOUND or UNSUPPORTED: says what a path without model_index.json is instead of a pipeline folder. */
 onestep_status ons_refuse_folder(const char *folder) ONESTEP_CHECK;
 
+/* Takes packed weights from the model's packed file where there is one and it fits; says why not otherwise (packed.c). */
+void ons_model_use_packed(ons_model *m, const ons_model_sources *s);
+
 /* FOLDER/PART/NAME; NULL: no memory. */
 char *ons_part_path(const char *folder, const char *part, const char *name);
 /* Reads FOLDER/PART/NAME into `config` by `read`. */

@@ -109,6 +109,7 @@ static onestep_status map_all(ons_params *p, ons_safetensors *file, const char *
         ons_verbose("%s: %d tensors that nothing asks for", ons_safetensors_path(file),
                     ons_safetensors_count(file) - p->n);
     ons_params_touch(p);
+    p->mapped_version = p->version;
     return ONESTEP_OK;
 fail:
     ons_params_forget_files(p);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/safetensors.h"
 #include "weights/private.h"
 
 static void destroy_packed(ons_packed *k)
@@ -41,7 +42,7 @@ static onestep_status allocate(ons_params *p)
     size_t bytes = 0, at = 0;
 
     for (const ons_packed *k = p->packed; k; k = k->next)
-        if (!k->data)
+        if (!k->data && !k->stocked)
             bytes += room_of(k);
     if (!bytes)
         return ONESTEP_OK;
@@ -56,7 +57,7 @@ static onestep_status allocate(ons_params *p)
     block->next = p->blocks;
     p->blocks = block;
     for (ons_packed *k = p->packed; k; k = k->next)
-        if (!k->data) {
+        if (!k->data && !k->stocked) {
             k->data = (char *)block->data + at;
             at += room_of(k);
         }
@@ -64,21 +65,19 @@ static onestep_status allocate(ons_params *p)
 }
 
 /* A parameter that is still in a file is in memory for the time of packing alone. */
-static void pack_now(ons_params *p, ons_packed *k)
+void ons_packed_fill(ons_params *p, const ons_packed *k, void *dst)
 {
     if (k->packer.from_file && ons_params_value_type(p, k->index) != ONS_F32) {
-        k->packer.from_file(k->data, ons_params_file_values(p, k->index), ons_params_value_type(p, k->index),
+        k->packer.from_file(dst, ons_params_file_values(p, k->index), ons_params_value_type(p, k->index),
                             &p->rows[k->index], k->context);
         ons_params_forget_pages(p, k->index);
     } else {
-        k->packer.from_values(k->data, ons_params_borrow(p, k->index), &p->rows[k->index], k->context);
+        k->packer.from_values(dst, ons_params_borrow(p, k->index), &p->rows[k->index], k->context);
     }
-    k->version = p->version;
-    k->filled = true;
 }
 
-static ons_packed *create_packed(int index, const char *layout, size_t size_bytes, ons_packer packer, const void *context,
-                                 size_t context_bytes)
+static ons_packed *create_packed(int index, const char *layout, size_t size_bytes, ons_packer packer,
+                                 const void *context, size_t context_bytes)
 {
     ons_packed *k = ons_calloc(1, sizeof *k);
 
@@ -98,8 +97,8 @@ static ons_packed *create_packed(int index, const char *layout, size_t size_byte
     return k;
 }
 
-ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes, ons_packer packer,
-                              const void *context, size_t context_bytes)
+ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size_t size_bytes,
+                              ons_packer packer, const void *context, size_t context_bytes)
 {
     ons_packed **k;
 
@@ -112,16 +111,28 @@ ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size
 
 const void *ons_packed_data(const ons_packed *k)
 {
-    return k->data;
+    return k->stocked ? k->stocked->data : k->data;
+}
+
+static bool is_stale(const ons_params *p, const ons_packed *k)
+{
+    return !k->filled || k->version != p->version;
 }
 
 onestep_status ons_params_refresh(ons_params *p)
 {
-    const onestep_status st = allocate(p);
+    onestep_status st;
 
-    for (ons_packed *k = p->packed; k && st == ONESTEP_OK; k = k->next)
-        if (!k->filled || k->version != p->version)
-            pack_now(p, k);
+    for (ons_packed *k = p->packed; k; k = k->next)
+        if (is_stale(p, k))
+            k->stocked = ons_packed_stocked(p, k);
+    st = allocate(p);
+    for (ons_packed *k = p->packed; k && st == ONESTEP_OK; k = k->next) {
+        if (is_stale(p, k) && !k->stocked)
+            ons_packed_fill(p, k, k->data);
+        k->version = p->version;
+        k->filled = true;
+    }
     ons_params_end_borrowing(p);
     return st;
 }

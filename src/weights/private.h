@@ -11,6 +11,7 @@ struct ons_packed {
     size_t size_bytes;
     void *context; /* copy of what the pack function was given */
     ons_packer packer;
+    const struct ons_file_tensor *stocked; /* in the set's packed file, in place of `data`; NULL: not from there */
     bool filled;
     uint64_t version; /* of the set when last packed */
     ons_packed *next;
@@ -50,12 +51,21 @@ struct ons_params {
     size_t n_slots;
     float *region;
     size_t size, n_values; /* floats with and without gaps */
-    uint64_t version;
+    uint64_t version, mapped_version; /* now, and when the last file was mapped */
     ons_packed *packed;
-    ons_packed_block *blocks; /* memory of the copies */
+    ons_packed_block *blocks;     /* memory of the copies */
+    struct ons_safetensors *stock; /* copies that were packed beforehand; NULL: none */
+    char *stock_set;              /* the set's name there */
+    uint64_t stock_version;       /* of the values that they were packed from */
 };
 
 void ons_packed_destroy_all(ons_params *p);
+/* Packs into `dst`, which is zeroed or holds an earlier copy. */
+void ons_packed_fill(ons_params *p, const ons_packed *k, void *dst);
+
+/* packed_file.c: the copy in the set's packed file; NULL: there is none, or the values have changed. */
+const struct ons_file_tensor *ons_packed_stocked(const ons_params *p, const ons_packed *k);
+void ons_params_leave_packed_file(ons_params *p);
 
 /* lazy.c: values that are still in a file. */
 bool ons_params_is_mapped(const ons_params *p, int index);

@@ -23,6 +23,7 @@ void ons_params_destroy(ons_params **p)
     if (!p || !*p)
         return;
     ons_packed_destroy_all(*p);
+    ons_params_leave_packed_file(*p);
     ons_params_forget_files(*p);
     ons_params_end_borrowing(*p);
     for (int i = 0; i < (*p)->n; i++)

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "io/safetensors.h"
-#include "weights/weights.h"
+#include "weights/packed_file.h"
 
 enum { OUT = 3, IN = 5, KH = 2, KW = 4 };
 
@@ -147,6 +147,82 @@ static void packed_copies_are_shared_and_follow_the_version(void **state)
         assert_null(ons_params_packed(p, 0, "third", 64, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
         ons_memory_fail_after(0);
     }
+    ons_params_destroy(&p);
+}
+
+static int n_packed; /* calls of pack_counted */
+
+static void pack_counted(void *dst, const float *src, const ons_param *param, const void *context)
+{
+    n_packed++;
+    pack_scaled(dst, src, param, context);
+}
+
+static ons_packed *announce(ons_params *p, const char *layout)
+{
+    const float two = 2;
+    ons_packed *k =
+        ons_params_packed(p, 2, layout, 7 * sizeof two, (ons_packer){.from_values = pack_counted}, &two, sizeof two);
+
+    assert_non_null(k);
+    return k;
+}
+
+static ons_params *map_params(const char *path)
+{
+    ons_params *p = make_params(9);
+    ons_safetensors *f;
+
+    assert_ok(ons_safetensors_open(path, &f));
+    assert_ok(ons_params_map(p, f, NULL));
+    ons_safetensors_close(&f);
+    return p;
+}
+
+/* What one set wrote another uses without packing, until its values change: then it packs, and never returns. */
+static void packed_files_serve_the_values_that_they_were_made_from(void **state)
+{
+    ons_params *p = make_params(1), *trained;
+    ons_packed *k;
+    ons_safetensors *f = NULL;
+    char source[256], path[256];
+    const char *made_for;
+
+    (void)state;
+    strcpy(source, in_scratch("s.safetensors"));
+    strcpy(path, in_scratch("p.safetensors"));
+    assert_ok(ons_params_save(p, source, ONS_F32));
+    assert_int_equal(ons_packed_file_write(path, "here", "tests", &(ons_packed_set){"set", p}, 1),
+                     ONESTEP_BAD_ARGUMENT); /* values of no file */
+    ons_params_destroy(&p);
+    p = map_params(source);
+    announce(p, "scaled");
+    assert_ok(ons_packed_file_write(path, "here", "tests", &(ons_packed_set){"set", p}, 1));
+    assert_int_equal(ons_packed_file_open(path, "there", &f), ONESTEP_UNSUPPORTED);
+    assert_error_has("was made on here, this is there");
+    assert_int_equal(ons_packed_file_open(source, "here", &f), ONESTEP_BAD_FILE);
+    assert_ok(ons_packed_file_open(path, "here", &f));
+    trained = map_params(source);
+    assert_int_equal(ons_params_use_packed_file(trained, "other", f), ONESTEP_UNSUPPORTED);
+    assert_ok(ons_params_use_packed_file(trained, "set", f));
+    ons_safetensors_close(&f); /* the set has it still */
+    n_packed = 0;
+    k = announce(trained, "scaled");
+    assert_int_equal(ons_params_stocked_bytes(trained, &made_for), 7 * sizeof(float));
+    assert_string_equal(made_for, "tests");
+    assert_ok(ons_params_refresh(trained));
+    assert_int_equal(n_packed, 0);
+    assert_true(((const float *)ons_packed_data(k))[6] == 2);
+    announce(trained, "another");
+    assert_ok(ons_params_refresh(trained));
+    assert_int_equal(n_packed, 1); /* which the file has not */
+    ons_params_data(trained, 2)[6] = 5;
+    ons_params_touch(trained);
+    assert_ok(ons_params_refresh(trained));
+    assert_int_equal(n_packed, 3);
+    assert_true(((const float *)ons_packed_data(k))[6] == 10);
+    assert_int_equal(ons_params_stocked_bytes(trained, &made_for), 0);
+    ons_params_destroy(&trained);
     ons_params_destroy(&p);
 }
 
@@ -307,6 +383,7 @@ int main(void)
         cmocka_unit_test(hundreds_of_names_are_found),
         cmocka_unit_test(initialisation_follows_the_declaration),
         cmocka_unit_test(packed_copies_are_shared_and_follow_the_version),
+        cmocka_unit_test(packed_files_serve_the_values_that_they_were_made_from),
         cmocka_unit_test(files_hold_convolutions_as_oihw),
         cmocka_unit_test(half_files_round_and_load),
         cmocka_unit_test(mismatches_name_the_tensor_and_both_shapes),

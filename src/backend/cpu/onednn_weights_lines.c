@@ -24,7 +24,8 @@ typedef struct lines_job {
     int64_t tap_place[MAX_TAPS];
 } lines_job;
 
-/* The dimension of the inputs, whose stride in the file is the number of taps: the largest of the strides but the rows'. */
+/* The dimension of the inputs, whose stride in the file is the number of taps: the largest of the strides but
+ * the rows'. */
 static int find_inputs(const ons_onednn_layout *l, const int64_t *strides, int row_dim)
 {
     int in = -1;
@@ -58,7 +59,8 @@ static void find_tap_places(lines_job *j, const int64_t *strides)
 }
 
 /* Sixteen rows' part of the sweep in bf16; the mapping gives no alignment. */
-static void load_rows(const lines_job *j, int64_t row, int64_t first_in, int64_t n_in, uint16_t values[ROWS][RUN])
+static void load_rows(const lines_job *j, int64_t row, int64_t first_in, int64_t n_in,
+                      uint16_t values[ROWS][RUN])
 {
     const size_t count = (size_t)(n_in * j->taps);
     uint16_t aligned[RUN];
@@ -92,7 +94,8 @@ static void pack_sweep(const lines_job *j, int64_t begin, int64_t end, int64_t f
         load_rows(j, row, first_in, n_in, values);
         for (int64_t t = 0; t < j->taps; t++)
             for (int64_t p = 0; p < n_in / 2; p++)
-                store_line(dst + place[p] + j->tap_place[t], values, 2 * p * j->taps + t, (2 * p + 1) * j->taps + t);
+                store_line(dst + place[p] + j->tap_place[t], values, 2 * p * j->taps + t,
+                           (2 * p + 1) * j->taps + t);
     }
 }
 
