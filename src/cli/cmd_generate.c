@@ -299,6 +299,7 @@ static onestep_status compute(generate_job *j, ons_run_settings *s)
     onestep_status st;
 
     o.batch = choose_batch(j);
+    o.one_shot = o.batch == j->n;
     ONS_TRY(ons_runner_create(j->model, &o, &r));
     ONS_TRY(run_all(j, r, s, o.batch));
     ons_verbose("batch %d, %s, %.1f MB of buffers, %.2f GFLOP a picture", o.batch, ons_dtype_name(j->precision),

@@ -127,7 +127,7 @@ ons_runner_plans ons_runner_get_plans(const ons_runner *r)
     return (ons_runner_plans){r->text, r->last_unet, r->decoder};
 }
 
-size_t ons_runner_peak_bytes(const ons_runner *r)
+static size_t held_bytes(const ons_runner *r)
 {
     size_t bytes = 0;
 
@@ -138,6 +138,13 @@ size_t ons_runner_peak_bytes(const ons_runner *r)
     for (int i = 0; i < r->n_unet; i++)
         bytes += ons_plan_peak_bytes(r->unet[i].plan);
     return bytes;
+}
+
+size_t ons_runner_peak_bytes(const ons_runner *r)
+{
+    const size_t held = held_bytes(r);
+
+    return held > r->most_held ? held : r->most_held;
 }
 
 /* Contexts of the run into the plan: conditional rows first, then the negatives where guidance needs them. */
@@ -289,6 +296,27 @@ fail:
     return st;
 }
 
+/* Stages of a runner's only run give back what nobody will need. */
+static void end_text(ons_runner *r)
+{
+    if (!r->options.one_shot)
+        return;
+    r->most_held = ons_runner_peak_bytes(r);
+    ons_plan_destroy(&r->text);
+    ons_params_release_packed(r->model->clip);
+}
+
+static void end_unet(ons_runner *r)
+{
+    if (!r->options.one_shot)
+        return;
+    r->most_held = ons_runner_peak_bytes(r);
+    for (; r->n_unet; r->n_unet--)
+        ons_plan_destroy(&r->unet[r->n_unet - 1].plan);
+    r->last_unet = NULL;
+    ons_params_release_packed(r->model->unet);
+}
+
 onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
                               const char *const *negatives, const float *noise, const uint64_t *seeds,
                               float *latents, uint8_t *rgb)
@@ -315,9 +343,11 @@ onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, c
     ONS_TRY(ons_runner_unet_plan(r, key, &unet));
     r->last_unet = unet;
     ONS_TRY(set_contexts(r, unet, key.guided, n, prompts, negatives));
+    end_text(r);
     if (key.guided)
         ons_runner_put(r, unet, "guidance", 0, &(float){(float)set.guidance}, 1);
     ONS_TRY(sample(r, s, &set, unet, n, noise, seeds, latents));
+    end_unet(r);
     if (rgb)
         ONS_TRY(ons_runner_decode(r, n, latents, rgb));
 fail:

@@ -22,6 +22,7 @@ typedef struct ons_runner_options {
     bool no_decoder;      /* latents only (pairs) */
     size_t max_memory;    /* bytes for weights and buffers; 0: what the system can give without swapping */
     ons_tiling tiling;    /* of the decoder */
+    bool one_shot;        /* there will be one run: what a stage held (weights, buffers, plan) is given back when it ends */
 } ons_runner_options;
 
 typedef enum ons_noise_kind { ONS_NOISE_PHILOX, ONS_NOISE_TORCH } ons_noise_kind;
@@ -96,11 +97,11 @@ typedef struct ons_run_stats {
     bool not_numbers;
 } ons_run_stats;
 ons_run_stats ons_runner_stats(const ons_runner *r);
-/* Of the last run, for profiles; owned by the runner. NULL: not needed yet. */
+/* Of the last run, for profiles; owned by the runner. NULL: not needed yet, or given back. */
 typedef struct ons_runner_plans {
     ons_plan *text, *unet, *decoder;
 } ons_runner_plans;
 ons_runner_plans ons_runner_get_plans(const ons_runner *r);
-size_t ons_runner_peak_bytes(const ons_runner *r); /* buffers of the plans so far, without weights */
+size_t ons_runner_peak_bytes(const ons_runner *r); /* buffers of the plans so far, without weights; at most held at a time */
 
 #endif

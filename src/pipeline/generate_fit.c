@@ -11,15 +11,31 @@
 
 static const double MB = 1e6;
 
-/* What a run takes, in bytes: weights as its plans want them, buffers that grow with the picture, and the rest.
- */
+/* What a stage takes, in bytes: weights as its plan wants them, and buffers. */
+typedef struct stage_need {
+    double weights, buffers;
+} stage_need;
+
 typedef struct need {
-    double weights, unet, decoder, text;
+    stage_need text, unet, decoder;
+    bool one_shot; /* stages hold nothing beyond their end */
 } need;
+
+static double bytes_of(const stage_need *s)
+{
+    return s->weights + s->buffers;
+}
+
+static double weights_of(const need *n)
+{
+    return n->one_shot ? fmax(fmax(n->text.weights, n->unet.weights), n->decoder.weights)
+                       : n->text.weights + n->unet.weights + n->decoder.weights;
+}
 
 static double total_of(const need *n)
 {
-    return n->weights + n->unet + n->decoder + n->text;
+    return n->one_shot ? fmax(fmax(bytes_of(&n->text), bytes_of(&n->unet)), bytes_of(&n->decoder))
+                       : bytes_of(&n->text) + bytes_of(&n->unet) + bytes_of(&n->decoder);
 }
 
 static onestep_status measure(ons_runner *r, ons_unet_key key, bool decode, need *n)
@@ -27,19 +43,19 @@ static onestep_status measure(ons_runner *r, ons_unet_key key, bool decode, need
     ons_plan *unet;
     onestep_status st;
 
-    *n = (need){0};
+    *n = (need){.one_shot = r->options.one_shot};
     ONS_TRY(ons_runner_make_text_plan(r));
     ONS_TRY(ons_runner_make_unet_plan(r, key, &unet));
     if (decode)
         ONS_TRY(ons_runner_make_decoder_plan(r));
-    n->text = (double)ons_plan_peak_bytes(r->text);
+    n->text.buffers = (double)ons_plan_peak_bytes(r->text);
     for (int i = 0; i < r->n_unet; i++)
-        n->unet += (double)ons_plan_peak_bytes(r->unet[i].plan);
+        n->unet.buffers += (double)ons_plan_peak_bytes(r->unet[i].plan);
     if (r->decoder)
-        n->decoder = (double)ons_plan_peak_bytes(r->decoder);
-    n->weights = (double)(ons_params_packed_bytes(r->model->unet) + ons_params_packed_bytes(r->model->clip) +
-                          ons_params_packed_bytes(r->model->vae) + ons_plan_plain_bytes(r->text) +
-                          ons_plan_plain_bytes(unet));
+        n->decoder.buffers = (double)ons_plan_peak_bytes(r->decoder);
+    n->text.weights = (double)(ons_params_packed_bytes(r->model->clip) + ons_plan_plain_bytes(r->text));
+    n->unet.weights = (double)(ons_params_packed_bytes(r->model->unet) + ons_plan_plain_bytes(unet));
+    n->decoder.weights = (double)ons_params_packed_bytes(r->model->vae);
 fail:
     return st;
 }
@@ -55,14 +71,25 @@ static void use_tiles(ons_runner *r)
     r->tiled = true;
 }
 
-/* Buffers grow with the area and the batch: the largest square of one picture within `room`. */
+/* Of the buffers that grow with the area, per pixel, the largest square of one picture within `room`. */
+static double side_within(double room, double bytes_per_pixel)
+{
+    return sqrt(fmax(0, room) / bytes_per_pixel);
+}
+
 static int side_that_fits(const ons_runner *r, const need *n, double room)
 {
     const int factor = ons_vae_factor(&r->model->vae_config);
     const double area = (double)r->options.width * r->options.height * r->options.batch;
-    const double each = (n->unet + (r->tiled ? 0 : n->decoder)) / area;
-    const double side = sqrt(fmax(0, room - n->weights - n->text - (r->tiled ? n->decoder : 0)) / each);
+    const double unet = n->unet.buffers / area, decoder = r->tiled ? 0 : n->decoder.buffers / area;
+    const double fixed = r->tiled ? n->decoder.buffers : 0;
+    double side;
 
+    if (!n->one_shot)
+        side = side_within(room - weights_of(n) - n->text.buffers - fixed, unet + decoder);
+    else
+        side = fmin(side_within(room - n->unet.weights, unet),
+                    side_within(room - n->decoder.weights - fixed, fmax(decoder, 1e-9)));
     return (int)(0.95 * side) / (8 * factor) * (8 * factor);
 }
 
@@ -72,15 +99,16 @@ static onestep_status refuse(const ons_runner *r, const need *n, double room)
     const char *who = r->options.max_memory ? "allowed" : "to be had";
 
     if (side < ons_vae_factor(&r->model->vae_config) * 8)
-        return ons_fail(ONESTEP_NO_MEMORY, "the weights alone take %.0f MB, %.0f MB are %s", n->weights / MB,
+        return ons_fail(ONESTEP_NO_MEMORY, "the weights alone take %.0f MB, %.0f MB are %s", weights_of(n) / MB,
                         room / MB, who);
     return ons_fail(ONESTEP_NO_MEMORY,
-                    "%d picture%s of %dx%d take%s %.0f MB (weights %.0f, UNet %.0f, decoder %.0f, text %.0f), "
+                    "%d picture%s of %dx%d take%s %.0f MB (weights %.0f, UNet %.0f, decoder %.0f, text %.0f%s), "
                     "%.0f MB are %s; "
                     "%d picture of about %dx%d would fit",
                     r->options.batch, r->options.batch == 1 ? "" : "s at a time", r->options.width,
-                    r->options.height, r->options.batch == 1 ? "s" : "", total_of(n) / MB, n->weights / MB,
-                    n->unet / MB, n->decoder / MB, n->text / MB, room / MB, who, 1, side, side);
+                    r->options.height, r->options.batch == 1 ? "s" : "", total_of(n) / MB, weights_of(n) / MB,
+                    n->unet.buffers / MB, n->decoder.buffers / MB, n->text.buffers / MB,
+                    n->one_shot ? "; not all at a time" : "", room / MB, who, 1, side, side);
 }
 
 static double room_of(const ons_runner *r)
@@ -140,11 +168,11 @@ onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode)
     tell_packed(r);
     if (total_of(&n) > room && decode && r->options.tiling == ONS_TILING_AUTO && !r->tiled &&
         is_larger_than_tile(r)) {
-        const double whole = n.decoder;
+        const double whole = n.decoder.buffers;
 
         use_tiles(r);
         ONS_TRY(measure(r, key, decode, &n));
-        ons_info("decoding in tiles: %.0f MB instead of %.0f", n.decoder / MB, whole / MB);
+        ons_info("decoding in tiles: %.0f MB instead of %.0f", n.decoder.buffers / MB, whole / MB);
     }
     if (total_of(&n) > room)
         st = refuse(r, &n, room);

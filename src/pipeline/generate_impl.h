@@ -36,6 +36,7 @@ struct ons_runner {
     int64_t n_tokens, n_hidden;
     ons_plan *text, *decoder;
     bool tiled; /* the decoder's plan takes one tile and not the batch */
+    size_t most_held;    /* buffers of plans that were given back meanwhile */
     double fitted_bytes; /* of the last run that was found to fit; 0: none */
     ons_unet_plan unet[MAX_UNET_PLANS];
     int n_unet;

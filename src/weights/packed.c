@@ -12,6 +12,17 @@ static void destroy_packed(ons_packed *k)
     ons_free(k);
 }
 
+static void free_blocks(ons_params *p)
+{
+    while (p->blocks) {
+        ons_packed_block *next = p->blocks->next;
+
+        ons_free_aligned(p->blocks->data);
+        ons_free(p->blocks);
+        p->blocks = next;
+    }
+}
+
 void ons_packed_destroy_all(ons_params *p)
 {
     while (p->packed) {
@@ -20,13 +31,7 @@ void ons_packed_destroy_all(ons_params *p)
         destroy_packed(p->packed);
         p->packed = next;
     }
-    while (p->blocks) {
-        ons_packed_block *next = p->blocks->next;
-
-        ons_free_aligned(p->blocks->data);
-        ons_free(p->blocks);
-        p->blocks = next;
-    }
+    free_blocks(p);
 }
 
 /* Each copy begins on a cache line. */
@@ -135,6 +140,26 @@ onestep_status ons_params_refresh(ons_params *p)
     }
     ons_params_end_borrowing(p);
     return st;
+}
+
+/* Plans learn of it by the version; the values are what they were, so what follows from that stays. */
+void ons_params_release_packed(ons_params *p)
+{
+    const uint64_t before = p->version;
+
+    for (ons_packed *k = p->packed; k; k = k->next) {
+        if (k->stocked)
+            ons_safetensors_forget(p->stock, k->stocked);
+        k->stocked = NULL;
+        k->data = NULL;
+        k->filled = false;
+    }
+    free_blocks(p);
+    ons_params_touch(p);
+    if (p->mapped_version == before)
+        p->mapped_version = p->version;
+    if (p->stock_version == before)
+        p->stock_version = p->version;
 }
 
 size_t ons_params_packed_bytes(const ons_params *p)

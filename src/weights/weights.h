@@ -84,6 +84,8 @@ ons_packed *ons_params_packed(ons_params *p, int index, const char *layout, size
                               const void *context, size_t context_bytes);
 const void *ons_packed_data(const ons_packed *k);
 onestep_status ons_params_refresh(ons_params *p) ONESTEP_CHECK; /* packs what is new or stale; NO_MEMORY names the parameter */
+/* Gives the memory of all copies back; they are packed again where a plan runs once more, as after ons_params_touch. */
+void ons_params_release_packed(ons_params *p);
 size_t ons_params_packed_bytes(const ons_params *p); /* of all copies, those that are only announced included */
 
 /* Where a parameter stands in a file: a tensor, or one of n_parts equal runs of its rows (q, k and v in one tensor). */

@@ -142,6 +142,12 @@ static void packed_copies_are_shared_and_follow_the_version(void **state)
     assert_true(ons_params_version(p) > before);
     assert_ok(ons_params_refresh(p));
     assert_true(data[6] == 10);
+    before = ons_params_version(p);
+    ons_params_release_packed(p);
+    assert_true(ons_params_version(p) > before); /* so that plans ask again */
+    assert_null(ons_packed_data(k));
+    assert_ok(ons_params_refresh(p));
+    assert_true(((const float *)ons_packed_data(k))[6] == 10);
     for (long n = 1; n <= 3; n++) {
         ons_memory_fail_after(n);
         assert_null(ons_params_packed(p, 0, "third", 64, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
@@ -212,6 +218,11 @@ static void packed_files_serve_the_values_that_they_were_made_from(void **state)
     assert_string_equal(made_for, "tests");
     assert_ok(ons_params_refresh(trained));
     assert_int_equal(n_packed, 0);
+    assert_true(((const float *)ons_packed_data(k))[6] == 2);
+    ons_params_release_packed(trained);
+    assert_null(ons_packed_data(k));
+    assert_ok(ons_params_refresh(trained));
+    assert_int_equal(n_packed, 0); /* the values are what they were */
     assert_true(((const float *)ons_packed_data(k))[6] == 2);
     announce(trained, "another");
     assert_ok(ons_params_refresh(trained));
