@@ -3,11 +3,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "backend/cpu/cpu.h"
 #include "base/memory.h"
+#include "base/random.h"
+#include "io/safetensors.h"
 #include "kernel_case.h"
 
 static const int64_t counts[] = {1, 3, 8, 17, 64, 1001, 40000};
@@ -296,6 +300,81 @@ static void embeddings_agree(void **state)
     assert_true(report_kernels(ONS_OP_TIMESTEP_EMBEDDING) > 0);
 }
 
+enum { ROWS = 11, WIDTH = 21 };
+
+/* A set whose table stands in a file in 16 bits. */
+static ons_params *map_table(ons_dtype type, const float *values)
+{
+    char path[] = "/tmp/onestep-table-XXXXXX";
+    ons_params *set[2];
+    ons_safetensors *file;
+    int index;
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ons_params_create(&set[i]), ONESTEP_OK);
+        assert_int_equal(ons_params_require(set[i], "table", ONS_PARAM_MATRIX, &ONS_SHAPE2(ROWS, WIDTH), ONS_INIT_ZERO, 0,
+                                            &index),
+                         ONESTEP_OK);
+        assert_int_equal(ons_params_allocate(set[i]), ONESTEP_OK);
+    }
+    memcpy(ons_params_data(set[0], 0), values, ROWS * WIDTH * sizeof *values);
+    close(mkstemp(path));
+    assert_int_equal(ons_params_save(set[0], path, type), ONESTEP_OK);
+    assert_int_equal(ons_safetensors_open(path, &file), ONESTEP_OK);
+    assert_int_equal(ons_params_map(set[1], file, NULL), ONESTEP_OK);
+    ons_safetensors_close(&file);
+    unlink(path);
+    ons_params_destroy(&set[0]);
+    return set[1];
+}
+
+static void check_table(ons_dtype type)
+{
+    static const int32_t ids[] = {3, 0, 10, -1, 11, 3};
+    const ons_kernel *k = ons_backend_cpu.kernels(ONS_OP_EMBEDDING);
+    float values[ROWS * WIDTH], got[6 * WIDTH];
+    const void *in[] = {NULL, ids};
+    void *out[] = {got};
+    ons_params *sets[1];
+    ons_graph *g;
+    ons_prep prep;
+
+    ons_randn(1, 2, 3, values, ROWS * WIDTH);
+    sets[0] = map_table(type, values);
+    assert_int_equal(ons_graph_create(&g), ONESTEP_OK);
+    prep = (ons_prep){.node = ons_embedding(g, ons_param_leaf(g, "table", 0, 0, &ONS_SHAPE2(ROWS, WIDTH), false),
+                                            ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, 6)))
+                                  ->node,
+                      .n_threads = 2,
+                      .params = sets,
+                      .n_params = 1};
+    assert_string_equal(k->name, "rows");
+    assert_null(k->refuse(prep.node));
+    assert_int_equal(k->prepare(&prep), type == ONS_F32 ? ONESTEP_UNSUPPORTED : ONESTEP_OK);
+    if (type != ONS_F32) {
+        assert_int_equal(prep.packed_in, 1);
+        assert_int_equal(ons_params_packed_bytes(sets[0]), 2 * ROWS * WIDTH);
+        assert_int_equal(ons_params_refresh(sets[0]), ONESTEP_OK);
+        k->run(&prep, &(ons_args){in, out, NULL});
+        for (int i = 0; i < 6; i++)
+            for (int c = 0; c < WIDTH; c++)
+                assert_true(got[i * WIDTH + c] == (ids[i] < 0 || ids[i] >= ROWS
+                                                       ? 0
+                                                       : ons_params_data(sets[0], 0)[ids[i] * WIDTH + c]));
+        k->destroy(&prep);
+    }
+    ons_graph_destroy(&g);
+    ons_params_destroy(&sets[0]);
+}
+
+static void tables_are_read_as_their_file_has_them(void **state)
+{
+    (void)state;
+    check_table(ONS_F16);
+    check_table(ONS_BF16);
+    check_table(ONS_F32);
+}
+
 static bool is_nan(uint32_t bits)
 {
     return (bits & 0x7fffffff) > 0x7f800000;
@@ -359,6 +438,7 @@ int main(void)
         cmocka_unit_test(norms_agree),      cmocka_unit_test(rows_agree),
         cmocka_unit_test(images_agree),     cmocka_unit_test(moves_agree),
         cmocka_unit_test(embeddings_agree), cmocka_unit_test(conversions_agree),
+        cmocka_unit_test(tables_are_read_as_their_file_has_them),
     };
 
     test_seed();

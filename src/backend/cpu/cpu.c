@@ -52,7 +52,8 @@ static void compose_list(ons_kernel *list, ons_op op)
 
     for (int i = 0; best_variant[1].name && i <= ONS_ONEDNN_F32; i++)
         rows[i] = ons_cpu_onednn_kernels(op, (ons_onednn_rows)i);
-    n = append(list, 0, ons_cpu_move_kernels(op));
+    n = append(list, 0, op == ONS_OP_EMBEDDING ? ons_cpu_rows_kernels : NULL);
+    n = append(list, n, ons_cpu_move_kernels(op));
     n = append(list, n, native && !ons_cpu_has_amx() ? ons_cpu_bf16_kernels(op) : NULL);
     n = append(list, n, native ? rows[ONS_ONEDNN_BF16] : NULL);
     n = append(list, n, rows[ONS_ONEDNN_BETTER]);

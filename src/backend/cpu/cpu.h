@@ -53,6 +53,8 @@ bool ons_cpu_has_amx(void);
 const ons_kernel *ons_cpu_bf16_kernels(ons_op op);
 /* Rows that move elements of any type. */
 const ons_kernel *ons_cpu_move_kernels(ons_op op);
+/* Embedding from a table in 16 bits, as its file has it. */
+extern const ons_kernel ons_cpu_rows_kernels[];
 /* The row that takes mixed and 16-bit storage by converting around the f32 kernel, and the one that does so
  * sample by sample (NULL: not for this operator). */
 extern const ons_kernel ons_cpu_convert_kernel;
