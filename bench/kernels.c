@@ -140,6 +140,20 @@ static void time_attention(int64_t batch, int64_t heads, int64_t tq, int64_t tk,
     time_row(&r, name);
 }
 
+/* Without a gradient: in bf16, as pictures of Stable Diffusion's size ask for it. */
+static void time_attention_bf16(int64_t batch, int64_t heads, int64_t tq, int64_t tk, int64_t d)
+{
+    ons_shape q = ONS_SHAPE3(batch, tq, heads * d), k = ONS_SHAPE3(batch, tk, heads * d);
+    ons_bench_operator r = {.op = ONS_OP_ATTENTION, .n_in = 3, .in = {q, k, k}, .bf16 = true};
+    char name[160];
+
+    r.attrs.attention.n_heads = (int)heads;
+    r.attrs.attention.scale = 0.2;
+    snprintf(name, sizeof name, "attention bf16 %lldx%lldx%lld %lld on %lld", (long long)batch,
+             (long long)heads, (long long)d, (long long)tq, (long long)tk);
+    time_row(&r, name);
+}
+
 static void time_elements(ons_op op, ons_shape a, ons_shape b, int n_in)
 {
     ons_bench_operator r = {.op = op, .n_in = n_in, .in = {a, b}};
@@ -208,6 +222,18 @@ int main(int argc, char **argv)
     time_attention(16, 6, 256, 256, 384);
     time_attention(1, 8, 1024, 1024, 320);
     time_attention(1, 8, 4096, 4096, 320);
+    time_attention_bf16(1, 8, 4096, 4096, 40);
+    time_attention_bf16(1, 8, 1024, 1024, 80);
+    time_attention_bf16(1, 8, 256, 256, 160);
+    time_attention_bf16(1, 8, 64, 64, 160);
+    time_attention_bf16(1, 8, 4096, 77, 40);
+    time_attention_bf16(1, 8, 1024, 77, 80);
+    time_attention_bf16(1, 8, 256, 77, 160);
+    time_attention_bf16(1, 8, 64, 77, 160);
+    time_attention_bf16(1, 12, 77, 77, 64);
+    time_attention_bf16(1, 10, 4096, 4096, 64);
+    time_attention_bf16(1, 1, 4096, 4096, 512);
+    time_attention_bf16(16, 6, 256, 256, 64);
     time_elements(ONS_OP_GEGLU, ONS_SHAPE2(3072, 1024), ONS_SHAPE0(), 1);
     time_elements(ONS_OP_GEGLU_GRAD, ONS_SHAPE2(3072, 1024), ONS_SHAPE2(3072, 512), 2);
     time_elements(ONS_OP_ADD, image, image, 2);

@@ -274,7 +274,9 @@ static double kernel_slack(const char *kernel)
 /* Probabilities in bf16 err by up to 2^-9 of themselves each, values here being at most 2. */
 static double probability_error(const setup *s, const char *kernel, double terms)
 {
-    return s->c->op == ONS_OP_ATTENTION && !strcmp(kernel, "onednn_bf16") ? 12 * 0x1p-9 / sqrt(terms) : 0;
+    const bool bf16 = !strcmp(kernel, "onednn_bf16") || !strcmp(kernel, "pairs_bf16");
+
+    return s->c->op == ONS_OP_ATTENTION && bf16 ? 12 * 0x1p-9 / sqrt(terms) : 0;
 }
 
 /* Transformed pixels and weights are rounded once more: by 2^-9 of themselves, twice as much once they are put together. Products of

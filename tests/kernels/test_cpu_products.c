@@ -137,6 +137,7 @@ static const int64_t attention_sizes[][5] = {
     /* batch, heads, head width, queries, keys */
     {1, 1, 1, 1, 1},    {2, 3, 5, 7, 24},     {1, 4, 16, 64, 24},  {2, 2, 40, 100, 100},
     {1, 2, 8, 200, 33}, {1, 2, 40, 700, 523}, {2, 3, 40, 400, 77}, {1, 1, 160, 257, 300},
+    {1, 2, 24, 1, 5},   {3, 2, 33, 65, 129},  {1, 1, 1, 33, 2},    {2, 1, 512, 40, 260},
 };
 
 static void attention_agrees(void **state)
@@ -157,6 +158,32 @@ static void attention_agrees(void **state)
             run_kernel_case(&c, true);
         }
     assert_true(report_kernels(ONS_OP_ATTENTION) > 0);
+}
+
+/* Scores that differ by hundreds: what was summed before a larger one counts for nothing any more. */
+static void attention_of_large_scores_agrees(void **state)
+{
+    static const int64_t sizes[][5] = {{1, 2, 40, 70, 300}, {2, 1, 8, 33, 77}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int64_t *s = sizes[i];
+        ons_shape q = ONS_SHAPE3(s[0], s[3], s[1] * s[2]), k = ONS_SHAPE3(s[0], s[4], s[1] * s[2]);
+        kernel_case c = {.op = ONS_OP_ATTENTION,
+                         .n_in = 3,
+                         .in = {q, k, k},
+                         .terms = (double)s[4],
+                         .slack = 20,
+                         .lo = -40,
+                         .hi = 40,
+                         .own_range = {[2] = true},
+                         .lo2 = -2,
+                         .hi2 = 2};
+
+        c.attrs.attention.n_heads = (int)s[1];
+        c.attrs.attention.scale = 1 / sqrt((double)s[2]);
+        run_kernel_case(&c, true);
+    }
 }
 
 /* lse is a free operand here: both sides take the softmax as e^(score - lse). */
@@ -187,7 +214,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_agrees),        cmocka_unit_test(conv_grad_x_agrees),
         cmocka_unit_test(conv_grad_w_agrees), cmocka_unit_test(matmul_agrees),
-        cmocka_unit_test(attention_agrees),   cmocka_unit_test(attention_grad_agrees),
+        cmocka_unit_test(attention_agrees),   cmocka_unit_test(attention_of_large_scores_agrees),
+        cmocka_unit_test(attention_grad_agrees),
     };
 
     test_seed();

@@ -16,6 +16,7 @@ void ons_isa_convert_avx512(void *dst, ons_dtype to, const void *src, ons_dtype 
 float ons_isa_probabilities_avx512(uint16_t *p, const float *x, float scale, int64_t n, float *max);
 
 extern const ons_kernel ons_wb_kernels[];
+extern const ons_kernel ons_attention_bf16_kernels[];
 
 /* Levels of the cap: 0 below AVX2, 1 AVX2, 2 AVX-512, 3 with bf16. */
 static int read_cap(void)
@@ -71,5 +72,7 @@ const ons_kernel *ons_cpu_bf16_kernels(ons_op op)
 {
     if (!has_avx512() || !__builtin_cpu_supports("avx512bf16"))
         return NULL;
+    if (op == ONS_OP_ATTENTION)
+        return ons_attention_bf16_kernels;
     return op == ONS_OP_CONV2D || op == ONS_OP_CONV2D_UPSAMPLED ? ons_wb_kernels : NULL;
 }
