@@ -1,29 +1,31 @@
 /*
- * Attention of bf16 operands with vectors that multiply pairs of bf16, 32 queries of one head at a time. The
- * queries lie across the vectors' places: scores are [key][query], so that the softmax over keys never reduces
- * a vector, and both products are the same loop: 8 keys (or channels of the values), a pair of which is spread
- * to all places, by 32 queries. Keys pass by in blocks whose scores stay in L1; a block's largest score
- * rescales what was summed before. Probabilities are rounded to bf16, and their sums are of what was rounded.
- * Keys and values are packed once per head and thread.
+ * Attention of bf16 operands, 32 queries of one head at a time. Keys pass by in tiles whose scores never leave
+ * the registers: a probability is taken against a shift, which is an earlier score of the same query, and is
+ * raised, all sums being rescaled, when a score lies too far above it for a float's exponent. bf16 has that
+ * exponent: nothing is lost between. Probabilities are rounded to bf16, and their sums are of what was rounded;
+ * those of a block of keys stay in L1 until they meet the values. Keys and values are packed once per head and
+ * thread.
  *
- * Rejected: channels of the values across the places, where 40 of them would fill 2.5 vectors.
+ * Rejected: channels of the values across the places, where 40 of them would fill 2.5 vectors; scores in L1
+ * with their exponentials in a loop of their own (a tenth slower); a tile's exponentials between the products
+ * of the next (tiles are then 4 keys, and it gains 4 % for heads of 40 channels, 1 % for 80).
  */
 #include <math.h>
 
-#include "backend/cpu/isa/bf16.h"
-#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/isa/attention_bf16.h"
 
-#ifndef ROWS
-enum { ROWS = 8, KEYS = 128, MOST_EXPONENT = 60 };
-#endif
-enum { QUERIES = 2 * VW };
+enum {
+    ROWS = ONS_AB_ROWS,
+    KEYS = ONS_AB_KEYS,
+    QUERIES = ONS_AB_QUERIES,
+    MOST_EXPONENT = 60,
+    ONES = 0x3f803f80
+};
 
-typedef struct sizes {
-    int64_t batch, heads, tq, tk, c, d;
-    int64_t pairs; /* of a head's channels */
-    int64_t tiles; /* of ROWS channels */
-    float scale;
-} sizes;
+#define LN_2 0.693147181f
+#define LOG2_E 1.44269504f
+
+typedef ons_ab_sizes sizes;
 
 static sizes find_sizes(const ons_node *n)
 {
@@ -33,7 +35,8 @@ static sizes find_sizes(const ons_node *n)
                .tq = q->d[1],
                .tk = k->d[1],
                .c = q->d[2],
-               .scale = (float)n->attrs.attention.scale};
+               .scale = (float)n->attrs.attention.scale,
+               .causal = n->attrs.attention.causal};
 
     s.d = s.c / s.heads;
     s.pairs = (s.d + 1) / 2;
@@ -43,11 +46,10 @@ static sizes find_sizes(const ons_node *n)
 
 /* Scratch of one thread. */
 typedef struct buffers {
-    int32_t *keys;   /* [tk / ROWS][pairs][ROWS] pairs of channels; behind the last key stands that key again */
-    int32_t *values; /* by blocks of KEYS keys [tiles][keys / 2][ROWS] pairs of keys */
-    vi *queries;     /* [pairs][2] pairs of channels */
-    vi *probabilities; /* [KEYS / 2][2] pairs of keys */
-    vf *sums;          /* [tiles * ROWS][2] of probabilities times values */
+    int32_t *keys, *values; /* packed */
+    vi *queries;            /* packed */
+    vi *probabilities;      /* [KEYS / 2][2] pairs of keys */
+    vf *sums;               /* [tiles * ROWS][2] of probabilities times values */
 } buffers;
 
 static size_t lay_out(const sizes *s, buffers *b, char *base)
@@ -63,73 +65,6 @@ static size_t lay_out(const sizes *s, buffers *b, char *base)
     b->probabilities = (vi *)(base + keys + values + queries);
     b->sums = (vf *)(base + keys + values + queries + scores);
     return keys + values + queries + scores + (size_t)(s->tiles * ROWS) * 2 * sizeof *b->sums;
-}
-
-/* Keys beyond the last are the last again. */
-static void pack_keys(const sizes *s, int32_t *dst, const uint16_t *src)
-{
-    for (int64_t k0 = 0; k0 < s->tk; k0 += VW)
-        for (int64_t p0 = 0; p0 < s->pairs; p0 += VW) {
-            int32_t *at = dst + k0 * s->pairs + p0 * ROWS;
-            vi x[VW];
-
-            for (int64_t k = 0; k < VW; k++)
-                x[k] =
-                    v_load_halves(src + (k0 + k < s->tk ? k0 + k : s->tk - 1) * s->c + 2 * p0, s->d - 2 * p0);
-            v_transpose(x);
-            for (int64_t p = 0; p < VW && p0 + p < s->pairs; p++, at += ROWS) {
-                memcpy(at, &x[p], ROWS * 4);
-                memcpy(at + ROWS * s->pairs, (int32_t *)&x[p] + ROWS, ROWS * 4);
-            }
-        }
-}
-
-/* Keys [0, n) of a block; zeros behind the last key and the last channel. */
-static void pack_values(const sizes *s, int32_t *dst, const uint16_t *src, int64_t n)
-{
-    const int64_t step = (n + 1) / 2 * ROWS;
-
-    for (int64_t k = 0; k < n; k += 2, src += 2 * s->c, dst += ROWS)
-        for (int64_t t = 0; t < s->tiles; t += 4) {
-            const int64_t c = t * ROWS;
-            const vi lower = v_load_halves(src + c, s->d - c),
-                     upper = k + 1 < n ? v_load_halves(src + s->c + c, s->d - c) : (vi){0};
-            const vi x[2] = {v_first_pairs(lower, upper), v_last_pairs(lower, upper)};
-
-            for (int64_t i = 0; i < 4 && t + i < s->tiles; i++)
-                memcpy(dst + (t + i) * step, (const int32_t *)x + i * ROWS, ROWS * 4);
-        }
-}
-
-/* n queries; zeros behind. */
-static void pack_queries(const sizes *s, vi *dst, const uint16_t *src, int64_t n)
-{
-    for (int64_t q0 = 0; q0 < QUERIES; q0 += VW)
-        for (int64_t p0 = 0; p0 < s->pairs; p0 += VW) {
-            vi x[VW];
-
-            for (int64_t i = 0; i < VW; i++)
-                x[i] = q0 + i < n ? v_load_halves(src + (q0 + i) * s->c + 2 * p0, s->d - 2 * p0) : (vi){0};
-            v_transpose(x);
-            for (int64_t p = 0; p < VW && p0 + p < s->pairs; p++)
-                dst[(p0 + p) * 2 + q0 / VW] = x[p];
-        }
-}
-
-/* The first n queries' sums, times what each has in `factor`. */
-static void store_results(const sizes *s, uint16_t *dst, const vf *sums, const vf factor[2], int64_t n)
-{
-    for (int64_t q0 = 0; q0 < n; q0 += VW)
-        for (int64_t p0 = 0; p0 < s->pairs; p0 += VW) {
-            const vf *row = sums + 4 * p0 + q0 / VW, f = factor[q0 / VW];
-            vi x[VW];
-
-            for (int64_t p = 0; p < VW; p++)
-                x[p] = p0 + p < s->pairs ? v_make_pairs(row[4 * p] * f, row[4 * p + 2] * f) : (vi){0};
-            v_transpose(x);
-            for (int64_t i = 0; i < VW && q0 + i < n; i++)
-                v_store_halves(dst + (q0 + i) * s->c + 2 * p0, x[i], s->d - 2 * p0);
-        }
 }
 
 /* sums [ROWS][2] += a [n][ROWS] b [n][2], n > 0. */
@@ -161,55 +96,62 @@ INLINE vf exp2_short(vf t)
     return (vf)((vi)q + ((vi)shifted << 23));
 }
 
-/* What 32 queries have seen so far, in units of the exponent of 2: a score's probability is 2^(factor score -
- * shift). */
-typedef struct seen {
+/* A block of queries and what it has seen so far. A score's probability is 2^(factor score - shift). */
+typedef struct block {
     float factor;
-    vf shift[2], total[2]; /* sum of the probabilities */
-} seen;
+    vf shift[2], total[2]; /* total: of the probabilities */
+    vi keys[2];            /* how many each query sees */
+    int64_t least_keys;
+} block;
 
-/* Raises the shift to the largest of these scores where they are too large for it. */
-static __attribute__((noinline)) void raise(const sizes *s, const buffers *b, seen *now, const vf most[2])
+/* Raises the shift to the largest of these scores, and rescales what was summed. */
+static __attribute__((noinline)) void raise(const sizes *s, const buffers *b, block *q, const vf most[2])
 {
-    for (int q = 0; q < 2; q++) {
-        const vf shift = v_larger(now->shift[q], most[q] * now->factor),
-                 decay = v_exp((now->shift[q] - shift) * 0.693147181f);
+    for (int h = 0; h < 2; h++) {
+        const vf shift = v_larger(q->shift[h], most[h] * q->factor),
+                 decay = v_exp((q->shift[h] - shift) * LN_2);
 
         for (int64_t i = 0; i < s->tiles * ROWS; i++)
-            b->sums[2 * i + q] *= decay;
-        now->total[q] *= decay;
-        now->shift[q] = shift;
+            b->sums[2 * i + h] *= decay;
+        q->total[h] *= decay;
+        q->shift[h] = shift;
     }
 }
 
-/* Probabilities of ROWS keys, the first n of which exist. False: the shift is too small for them. */
-INLINE bool find_probabilities(const int32_t *keys, const vi *queries, int64_t pairs, int64_t n,
-                               const seen *now, vf total[2], vf most[2], vi *dst)
+/* Scores of keys from k on that a query does not see. */
+INLINE void hide_keys(vf x[ROWS][2], const block *q, int64_t k)
+{
+    for (int h = 0; h < 2; h++)
+        for (int i = 0; i < ROWS; i++)
+            x[i][h] = v_select(q->keys[h] > (int32_t)k + i, x[i][h], v_set(-INFINITY));
+}
+
+/* Probabilities of keys [k, k + ROWS). False: the shift is too small for `most`, the largest scores. */
+INLINE bool find_probabilities(const sizes *s, const buffers *b, const block *q, int64_t k, vf total[2],
+                               vf most[2], vi *dst)
 {
     vf x[ROWS][2];
 
     for (int i = 0; i < ROWS; i++)
         x[i][0] = x[i][1] = (vf){0};
-    multiply(x, keys, queries, pairs);
-    for (int q = 0; q < 2; q++) {
-        most[q] = x[0][q];
+    multiply(x, b->keys + k * s->pairs, b->queries, s->pairs);
+    if (k + ROWS > q->least_keys)
+        hide_keys(x, q, k);
+    for (int h = 0; h < 2; h++) {
+        most[h] = x[0][h];
         for (int i = 1; i < ROWS; i++)
-            most[q] = v_larger(most[q], x[i][q]);
+            most[h] = v_larger(most[h], x[i][h]);
     }
-    if (v_any_above(most[0] * now->factor - now->shift[0], MOST_EXPONENT) ||
-        v_any_above(most[1] * now->factor - now->shift[1], MOST_EXPONENT))
+    if (v_any_above(most[0] * q->factor - q->shift[0], MOST_EXPONENT) ||
+        v_any_above(most[1] * q->factor - q->shift[1], MOST_EXPONENT))
         return false;
-    if (n < ROWS)
-        for (int i = 0; i < ROWS; i++)
-            if (i >= n)
-                x[i][0] = x[i][1] = v_set(-INFINITY);
-    for (int q = 0; q < 2; q++)
+    for (int h = 0; h < 2; h++)
         for (int i = 0; i < ROWS; i += 2) {
-            const vi p = v_make_pairs(exp2_short(x[i][q] * now->factor - now->shift[q]),
-                                      exp2_short(x[i + 1][q] * now->factor - now->shift[q]));
+            const vi p = v_make_pairs(exp2_short(x[i][h] * q->factor - q->shift[h]),
+                                      exp2_short(x[i + 1][h] * q->factor - q->shift[h]));
 
-            total[q] = v_dot_pairs(total[q], p, v_set_pair(0x3f803f80));
-            dst[i + q] = p;
+            total[h] = v_dot_pairs(total[h], p, v_set_pair(ONES));
+            dst[i + h] = p;
         }
     return true;
 }
@@ -229,26 +171,45 @@ INLINE void add_values(vf *sums, const int32_t *values, const vi *probabilities,
 }
 
 /* Keys [k0, k0 + n). */
-static void attend(const sizes *s, const buffers *b, seen *now, int64_t k0, int64_t n)
+static void attend(const sizes *s, const buffers *b, block *q, int64_t k0, int64_t n)
 {
     const int64_t pairs = (n + 1) / 2;
     const int32_t *values = b->values + k0 / 2 * s->tiles * ROWS;
     vf total[2] = {{0}, {0}}, most[2];
 
     for (int64_t k = 0; k < n;) {
-        if (find_probabilities(b->keys + (k0 + k) * s->pairs, b->queries, s->pairs, n - k, now, total, most,
-                               b->probabilities + k)) {
+        if (find_probabilities(s, b, q, k0 + k, total, most, b->probabilities + k)) {
             k += ROWS;
             continue;
         }
-        raise(s, b, now, most);
+        raise(s, b, q, most);
         total[0] = total[1] = (vf){0};
         k = 0;
     }
-    now->total[0] += total[0];
-    now->total[1] += total[1];
+    q->total[0] += total[0];
+    q->total[1] += total[1];
     for (int64_t t = 0; t < s->tiles; t++)
         add_values(b->sums + 2 * t * ROWS, values + t * pairs * ROWS, b->probabilities, pairs);
+}
+
+/* Queries from q0 on, which have seen nothing yet. */
+static block start_block(const sizes *s, const buffers *b, int64_t q0)
+{
+    block q = {.factor = s->scale * LOG2_E, .least_keys = s->causal ? q0 + 1 : s->tk};
+
+    for (int h = 0; h < 2; h++) {
+        q.shift[h] = v_set(-1e38f);
+        for (int i = 0; i < VW; i++)
+            q.keys[h][i] = (int32_t)(s->causal ? q0 + h * VW + i + 1 : s->tk);
+    }
+    memset(b->sums, 0, (size_t)(s->tiles * ROWS) * 2 * sizeof *b->sums);
+    return q;
+}
+
+static void store_lse(float *lse, const block *q, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        lse[i] = q->shift[i / VW][i % VW] * LN_2 + logf(q->total[i / VW][i % VW]);
 }
 
 typedef struct attention_job {
@@ -257,29 +218,23 @@ typedef struct attention_job {
     size_t thread_bytes;
 } attention_job;
 
-static void store_lse(float *lse, const seen *now, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        lse[i] = now->shift[i / VW][i % VW] * 0.693147181f + logf(now->total[i / VW][i % VW]);
-}
-
 /* Queries [q0, q0 + n) of one head, whose keys and values are packed. */
 static void run_block(const attention_job *j, const buffers *b, int64_t head, int64_t q0, int64_t n)
 {
     const sizes *s = &j->s;
-    const int64_t at = (head / s->heads * s->tq + q0) * s->c + head % s->heads * s->d;
+    const int64_t at = (head / s->heads * s->tq + q0) * s->c + head % s->heads * s->d,
+                  seen = s->causal ? q0 + n : s->tk;
     float *lse = j->args->out[1];
-    seen now = {s->scale * 1.44269504f, {v_set(-1e38f), v_set(-1e38f)}, {{0}, {0}}};
+    block q = start_block(s, b, q0);
 
-    pack_queries(s, b->queries, (const uint16_t *)j->args->in[0] + at, n);
-    memset(b->sums, 0, (size_t)(s->tiles * ROWS) * 2 * sizeof *b->sums);
-    for (int64_t k = 0; k < s->tk; k += KEYS)
-        attend(s, b, &now, k, s->tk - k < KEYS ? s->tk - k : KEYS);
+    ons_ab_pack_queries(s, b->queries, (const uint16_t *)j->args->in[0] + at, n);
+    for (int64_t k = 0; k < seen; k += KEYS)
+        attend(s, b, &q, k, s->tk - k < KEYS ? s->tk - k : KEYS);
     if (lse)
-        store_lse(lse + head * s->tq + q0, &now, n);
-    for (int q = 0; q < 2; q++)
-        now.total[q] = 1.f / now.total[q];
-    store_results(s, (uint16_t *)j->args->out[0] + at, b->sums, now.total, n);
+        store_lse(lse + head * s->tq + q0, &q, n);
+    for (int h = 0; h < 2; h++)
+        q.total[h] = 1.f / q.total[h];
+    ons_ab_store_results(s, (uint16_t *)j->args->out[0] + at, b->sums, q.total, n);
 }
 
 static void run_blocks(void *context, int64_t begin, int64_t end, int thread)
@@ -296,11 +251,8 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread)
         const int64_t at = head / s->heads * s->tk * s->c + head % s->heads * s->d;
 
         if (head != packed) {
-            pack_keys(s, b.keys, (const uint16_t *)j->args->in[1] + at);
-            for (int64_t k = 0; k < s->tk; k += KEYS)
-                pack_values(s, b.values + k / 2 * s->tiles * ROWS,
-                            (const uint16_t *)j->args->in[2] + at + k * s->c,
-                            s->tk - k < KEYS ? s->tk - k : KEYS);
+            ons_ab_pack_keys(s, b.keys, (const uint16_t *)j->args->in[1] + at);
+            ons_ab_pack_values(s, b.values, (const uint16_t *)j->args->in[2] + at);
             packed = head;
         }
         run_block(j, &b, head, q0, left < QUERIES ? left : QUERIES);
@@ -325,8 +277,6 @@ static const char *refuse(const ons_node *n)
             return "an operand is not bf16";
     if (n->out[0]->dtype != ONS_BF16)
         return "the result is not bf16";
-    if (n->attrs.attention.causal)
-        return "it is causal";
     return s.scale <= 0 ? "its scale is not positive" : NULL;
 }
 
