@@ -15,27 +15,7 @@
 #include "io/image.h"
 #include "program.h"
 #include "tiny.h"
-
-static char *folder;
-static char teacher[4096], student[4096];
-
-static int make_models(void **state)
-{
-    (void)state;
-    folder = make_folder();
-    strcpy(teacher, in_folder(folder, "teacher"));
-    strcpy(student, in_folder(folder, "student"));
-    make_tiny_model(teacher, false);
-    make_tiny_model(student, true);
-    return 0;
-}
-
-static int remove_models(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
+#include "tiny_models.h"
 
 static void write_text(const char *path, const char *text)
 {
