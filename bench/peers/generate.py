@@ -1,7 +1,8 @@
 """One picture of a pipeline folder in PyTorch or OpenVINO, by stages, as `onestep bench` measures them: text encoder, UNet, decoder.
 
 Every run has other tokens and other noise. The networks are diffusers' and transformers' own, in bf16 where asked (OpenVINO: its inference precision; the weights
-it converts are f32). Samplers cost nothing beside the networks, so a step is the network's evaluation alone. Prints one JSON object.
+it converts are f32). int8, for OpenVINO: UNet and decoder quantised by NNCF on two random inputs, without its bias correction, which time does not depend on;
+what it leaves alone runs in bf16. Samplers cost nothing beside the networks, so a step is the network's evaluation alone. Prints one JSON object.
 """
 import argparse
 import json
@@ -14,7 +15,7 @@ import warnings
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("model", help="pipeline folder in the diffusers layout")
 parser.add_argument("--peer", choices=["eager", "compile", "openvino"], default="eager")
-parser.add_argument("--type", choices=["f32", "bf16"], default="bf16")
+parser.add_argument("--type", choices=["f32", "bf16", "int8"], default="bf16")
 parser.add_argument("--steps", type=int, default=1)
 parser.add_argument("--taesd", help="decode with this AutoencoderTiny folder")
 parser.add_argument("--guided", action="store_true", help="two evaluations a step")
@@ -83,11 +84,20 @@ def torch_stages():
     return modules
 
 
+def quantised(model, inputs, is_transformer):
+    import nncf
+
+    settings = nncf.AdvancedQuantizationParameters(disable_bias_correction=True)
+    samples = [[torch.randn(x.shape).numpy() if x.dim() > 1 else x.numpy() for x in inputs] for _ in range(2)]
+    return nncf.quantize(model, nncf.Dataset(samples), subset_size=2, advanced_parameters=settings,
+                         model_type=nncf.ModelType.TRANSFORMER if is_transformer else None)
+
+
 def openvino_stages():
     import openvino as ov
 
     core = ov.Core()
-    config = {"INFERENCE_PRECISION_HINT": args.type, "INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY"}
+    config = {"INFERENCE_PRECISION_HINT": "bf16" if args.type == "int8" else args.type, "INFERENCE_NUM_THREADS": args.threads, "PERFORMANCE_HINT": "LATENCY"}
     examples = [(torch.zeros(1, length, dtype=torch.int64),),
                 (torch.zeros(batch, channels, side, side), torch.tensor(500.0), torch.zeros(batch, length, hidden)),
                 (torch.zeros(1, channels, side, side),)]
@@ -95,6 +105,8 @@ def openvino_stages():
     for module, example in zip([Text(), Denoiser(), Decoder()], examples):
         with torch.no_grad():
             model = ov.convert_model(module.eval(), example_input=example, input=[list(x.shape) for x in example])
+        if args.type == "int8" and stages:
+            model = quantised(model, example, is_transformer=len(stages) == 1)
         stages.append(core.compile_model(model, "CPU", config))
 
     def call(compiled):
