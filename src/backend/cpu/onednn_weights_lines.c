@@ -11,6 +11,7 @@ enum {
     ROWS = 16,    /* outputs of a line */
     RUN = 576,    /* elements of each row at a time: 64 inputs of a 3x3 convolution */
     GROUPS = 8,   /* of ROWS rows that share a table of places */
+    AHEAD = 8,    /* rows that are fetched beforehand */
     MAX_TAPS = 49 /* 7x7 */
 };
 
@@ -58,15 +59,29 @@ static void find_tap_places(lines_job *j, const int64_t *strides)
     }
 }
 
-/* Sixteen rows' part of the sweep in bf16; the mapping gives no alignment. */
-static void load_rows(const lines_job *j, int64_t row, int64_t first_in, int64_t n_in,
-                      uint16_t values[ROWS][RUN])
+/* A row's part of the sweep in the file, of any alignment. */
+static const char *find_row(const lines_job *j, int64_t row, int64_t first_in)
+{
+    return j->src + (size_t)((row * j->n_in + first_in) * j->taps) * 2;
+}
+
+/* Rows are far apart, which the processor does not foresee. */
+static void fetch(const char *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(p + i);
+}
+
+/* Sixteen rows' part of the sweep in bf16. */
+static void load_rows(const lines_job *j, int64_t row, int64_t first_in, int64_t n_in, uint16_t values[ROWS][RUN])
 {
     const size_t count = (size_t)(n_in * j->taps);
     uint16_t aligned[RUN];
 
     for (int r = 0; r < ROWS; r++) {
-        memcpy(aligned, j->src + (size_t)(((row + r) * j->n_in + first_in) * j->taps) * 2, count * 2);
+        if (row + r + AHEAD < j->n_rows)
+            fetch(find_row(j, row + r + AHEAD, first_in), count * 2);
+        memcpy(aligned, find_row(j, row + r, first_in), count * 2);
         ons_cpu_convert(values[r], ONS_BF16, aligned, j->type, count);
     }
 }
