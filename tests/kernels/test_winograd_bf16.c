@@ -1,4 +1,5 @@
-/* Frozen 3x3 convolutions of large pictures in bf16: our row against ref, and its weights from a file against those from memory. */
+/* Frozen 3x3 convolutions of large pictures in bf16: our row against ref, and its weights from a file against
+ * those from memory. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -20,9 +21,11 @@ typedef struct picture {
 
 /* Odd sizes, half panels of result channels, every padding, more tiles than a block has. */
 static const picture pictures[] = {
-    {1, 32, 32, 32, 32, 1, 1, false, false}, {1, 33, 31, 32, 48, 1, 1, true, true},  {2, 23, 25, 64, 16, 1, 1, true, false},
-    {3, 20, 19, 96, 80, 1, 1, false, true},  {1, 40, 35, 32, 64, 0, 0, true, true},  {1, 31, 33, 64, 32, 2, 2, true, true},
-    {1, 34, 39, 32, 32, 0, 2, true, false},  {1, 66, 61, 160, 96, 1, 1, true, true}, {1, 1, 520, 32, 32, 1, 1, true, true},
+    {1, 32, 32, 32, 32, 1, 1, false, false}, {1, 33, 31, 32, 48, 1, 1, true, true},
+    {2, 23, 25, 64, 16, 1, 1, true, false},  {3, 20, 19, 96, 80, 1, 1, false, true},
+    {1, 40, 35, 32, 64, 0, 0, true, true},   {1, 31, 33, 64, 32, 2, 2, true, true},
+    {1, 34, 39, 32, 32, 0, 2, true, false},  {1, 66, 61, 160, 96, 1, 1, true, true},
+    {1, 1, 520, 32, 32, 1, 1, true, true},
 };
 
 static kernel_case make_case(const picture *p)
@@ -50,8 +53,9 @@ static kernel_case make_case(const picture *p)
 
 /* The picture is the one before upsampling. */
 static const picture small_pictures[] = {
-    {1, 16, 16, 32, 32, 1, 1, false, false}, {1, 17, 23, 64, 48, 1, 1, true, false}, {2, 13, 15, 96, 16, 1, 1, true, false},
-    {1, 40, 37, 160, 96, 1, 1, true, false}, {2, 5, 7, 32, 32, 1, 1, true, false},   {1, 17, 17, 20, 24, 1, 1, true, false},
+    {1, 16, 16, 32, 32, 1, 1, false, false}, {1, 17, 23, 64, 48, 1, 1, true, false},
+    {2, 13, 15, 96, 16, 1, 1, true, false},  {1, 40, 37, 160, 96, 1, 1, true, false},
+    {2, 5, 7, 32, 32, 1, 1, true, false},    {1, 17, 17, 20, 24, 1, 1, true, false},
 };
 
 static const ons_kernel *find_row(void)
@@ -101,12 +105,14 @@ static void build(layer *l, bool trainable, int64_t side, int64_t c)
 {
     ons_value *in[2], *y;
     const ons_shape x = ONS_SHAPE4(1, side, side, c), w = ONS_SHAPE4(O, 3, 3, c);
-    ons_attrs a = {.conv = {.stride = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .kh = 3, .kw = 3}};
+    ons_attrs a = {
+        .conv = {.stride = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1, .kh = 3, .kw = 3}};
     int index;
 
     assert_int_equal(ons_graph_create(&l->graph), ONESTEP_OK);
     assert_int_equal(ons_params_create(&l->set), ONESTEP_OK);
-    assert_int_equal(ons_params_require(l->set, "w", ONS_PARAM_CONV, &w, ONS_INIT_NORMAL, 1, &index), ONESTEP_OK);
+    assert_int_equal(ons_params_require(l->set, "w", ONS_PARAM_CONV, &w, ONS_INIT_NORMAL, 1, &index),
+                     ONESTEP_OK);
     in[0] = ons_input(l->graph, "x", ONS_BF16, &x);
     in[1] = ons_param_leaf(l->graph, "w", 0, index, &w, trainable);
     y = ons_apply(l->graph, ONS_OP_CONV2D, in, 2, &a, NULL);
@@ -144,7 +150,8 @@ static void check_file(ons_dtype type)
     char path[] = "/tmp/onestep_winograd_XXXXXX";
     const int fd = mkstemp(path);
     const size_t n = (size_t)SIDE * SIDE * O;
-    uint16_t *x = ons_calloc_aligned((size_t)SIDE * SIDE * C * 2), *got = ons_calloc_aligned(n * 2), *want = ons_calloc_aligned(n * 2);
+    uint16_t *x = ons_calloc_aligned((size_t)SIDE * SIDE * C * 2), *got = ons_calloc_aligned(n * 2),
+             *want = ons_calloc_aligned(n * 2);
     float *values = ons_malloc((size_t)SIDE * SIDE * C * 4);
     ons_safetensors *file;
     layer memory, mapped;

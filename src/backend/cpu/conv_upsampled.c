@@ -1,7 +1,7 @@
 /*
- * conv2d_upsampled by its definition: the upsampled picture in scratch, then a kernel of conv2d. For what the kernels that make use of
- * equal pixels refuse; the planner asks them before it makes such an operator, so that this row is for types and machines that differ
- * from what was asked.
+ * conv2d_upsampled by its definition: the upsampled picture in scratch, then a kernel of conv2d. For what the
+ * kernels that make use of equal pixels refuse; the planner asks them before it makes such an operator, so that
+ * this row is for types and machines that differ from what was asked.
  */
 #include <string.h>
 
@@ -50,7 +50,8 @@ static onestep_status prepare_inner(const ons_prep *p, upsampled_state *s)
 
         if (k->refuse && k->refuse(&s->node))
             continue;
-        s->prep = (ons_prep){.node = &s->node, .n_threads = p->n_threads, .params = p->params, .n_params = p->n_params};
+        s->prep = (ons_prep){
+            .node = &s->node, .n_threads = p->n_threads, .params = p->params, .n_params = p->n_params};
         s->kernel = k;
         if (k->prepare)
             st = k->prepare(&s->prep);

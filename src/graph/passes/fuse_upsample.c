@@ -1,6 +1,7 @@
 /*
- * conv2d(upsample2x(x), W) with a frozen 3x3 kernel -> conv2d_upsampled(x, W), where the backend has a kernel for it. The upsampled
- * picture, four times as large, is never made, and the kernel can make use of its equal pixels.
+ * conv2d(upsample2x(x), W) with a frozen 3x3 kernel -> conv2d_upsampled(x, W), where the backend has a kernel
+ * for it. The upsampled picture, four times as large, is never made, and the kernel can make use of its equal
+ * pixels.
  */
 #include "graph/graph_private.h"
 
@@ -13,8 +14,9 @@ static bool is_fusable(const ons_node *n)
     x = n->in[0];
     w = n->in[1];
     return x->node->op == ONS_OP_UPSAMPLE2X && w->node->op == ONS_OP_PARAM && !w->node->attrs.param.trainable &&
-           w->shape.d[1] == 3 && w->shape.d[2] == 3 && n->attrs.conv.stride == 1 && n->attrs.conv.pad_top == 1 &&
-           n->attrs.conv.pad_left == 1 && n->attrs.conv.pad_bottom == 1 && n->attrs.conv.pad_right == 1;
+           w->shape.d[1] == 3 && w->shape.d[2] == 3 && n->attrs.conv.stride == 1 &&
+           n->attrs.conv.pad_top == 1 && n->attrs.conv.pad_left == 1 && n->attrs.conv.pad_bottom == 1 &&
+           n->attrs.conv.pad_right == 1;
 }
 
 void ons_graph_fuse_upsample(ons_graph *g, bool (*takes)(const ons_node *conv))

@@ -1,10 +1,12 @@
 /*
- * Convolutions 3x3 with stride 1 in bf16 by Winograd's F(2x2, 3x3) (Lavin and Gray, 2016): 2x2 results from 4x4 inputs with 16
- * products per channel pair where the direct sum takes 36. y = A^T [(G g G^T) . (B^T d B)] A with points 0, +-1 and infinity.
- * Transforms are in f32; V = B^T d B and U = G g G^T are stored in bf16, their products summed in f32.
+ * Convolutions 3x3 with stride 1 in bf16 by Winograd's F(2x2, 3x3) (Lavin and Gray, 2016): 2x2 results from 4x4
+ * inputs with 16 products per channel pair where the direct sum takes 36. y = A^T [(G g G^T) . (B^T d B)] A
+ * with points 0, +-1 and infinity. Transforms are in f32; V = B^T d B and U = G g G^T are stored in bf16, their
+ * products summed in f32.
  *
- * Under an upsampled picture (each pixel twice in both directions) the third of the four values along an axis is always 0, and the
- * second twice the pixel in the middle: 3 values of 3 pixels remain, 9 products where the direct sum takes 36.
+ * Under an upsampled picture (each pixel twice in both directions) the third of the four values along an axis
+ * is always 0, and the second twice the pixel in the middle: 3 values of 3 pixels remain, 9 products where the
+ * direct sum takes 36.
  *
  * These files are compiled for AVX-512 with BF16 alone.
  */
@@ -15,10 +17,10 @@
 #include "backend/cpu/isa/vec.h"
 
 enum {
-    ONS_WB_ROWS = 12,     /* tiles of the microkernel */
-    ONS_WB_PANEL = 32,    /* result channels of the microkernel */
-    ONS_WB_GROUP = 32,    /* source channels that the transforms take together */
-    ONS_WB_PAD = 32,      /* elements between points, so that they do not fall into the same lines of a cache */
+    ONS_WB_ROWS = 12,  /* tiles of the microkernel */
+    ONS_WB_PANEL = 32, /* result channels of the microkernel */
+    ONS_WB_GROUP = 32, /* source channels that the transforms take together */
+    ONS_WB_PAD = 32,   /* elements between points, so that they do not fall into the same lines of a cache */
     ONS_WB_MAX_POINTS = 16
 };
 
@@ -39,13 +41,14 @@ INLINE int ons_wb_points(bool upsampled)
 }
 
 /*
- * V of tiles [first, first + count): v[point * v_step + tile * ldv + c]. Channels of a group of 32 stand in the order that
- * splitting pairs of bf16 leaves: 0, 2 .. 30, 1, 3 .. 31. `zeros`: a pixel outside the picture.
+ * V of tiles [first, first + count): v[point * v_step + tile * ldv + c]. Channels of a group of 32 stand in the
+ * order that splitting pairs of bf16 leaves: 0, 2 .. 30, 1, 3 .. 31. `zeros`: a pixel outside the picture.
  */
-void ons_wb_transform_input(const ons_wb_grid *g, const uint16_t *src, const uint16_t *zeros, int64_t first, int64_t count,
-                            uint16_t *v, int64_t v_step, int64_t ldv);
+void ons_wb_transform_input(const ons_wb_grid *g, const uint16_t *src, const uint16_t *zeros, int64_t first,
+                            int64_t count, uint16_t *v, int64_t v_step, int64_t ldv);
 
-/* m[row][0 .. 32) = sum over k of v[row][k] u[k / 2][column][k % 2]; rows up to a multiple of 4 are read and written. */
+/* m[row][0 .. 32) = sum over k of v[row][k] u[k / 2][column][k % 2]; rows up to a multiple of 4 are read and
+ * written. */
 void ons_wb_multiply(const uint16_t *v, int64_t ldv, const uint16_t *u, int64_t depth, float *m, int64_t rows);
 
 /* What the results' epilogue reads and writes; bias and residual may be NULL. */
@@ -55,9 +58,10 @@ typedef struct ons_wb_results {
     uint16_t *dst;
 } ons_wb_results;
 
-/* Results of tiles [first, first + count) and channels [32 panel, ..) from m[point * m_step + tile * 32 + column]. */
-void ons_wb_transform_output(const ons_wb_grid *g, const ons_wb_results *r, int64_t first, int64_t count, int64_t panel,
-                             const float *m, int64_t m_step);
+/* Results of tiles [first, first + count) and channels [32 panel, ..) from m[point * m_step + tile * 32 +
+ * column]. */
+void ons_wb_transform_output(const ons_wb_grid *g, const ons_wb_results *r, int64_t first, int64_t count,
+                             int64_t panel, const float *m, int64_t m_step);
 
 /* Plain data, copied into the weight store: what packing needs. */
 typedef struct ons_wb_weights {

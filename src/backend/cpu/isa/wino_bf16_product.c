@@ -1,6 +1,6 @@
 /*
- * The microkernel of bf16 products: 12 rows of V against a panel of 32 columns of U, with all sums in registers. A row is read where
- * it lies, a pair of channels at a time.
+ * The microkernel of bf16 products: 12 rows of V against a panel of 32 columns of U, with all sums in
+ * registers. A row is read where it lies, a pair of channels at a time.
  */
 #include <immintrin.h>
 
@@ -16,7 +16,8 @@ INLINE __m512bh broadcast_pair(const uint16_t *p)
     return (__m512bh)_mm512_set1_epi32(pair);
 }
 
-INLINE void multiply_rows(const int rows, const uint16_t *v, int64_t ldv, const uint16_t *u, int64_t depth, float *m)
+INLINE void multiply_rows(const int rows, const uint16_t *v, int64_t ldv, const uint16_t *u, int64_t depth,
+                          float *m)
 {
     __m512 sum[ONS_WB_ROWS][2];
 

@@ -6,12 +6,13 @@
 enum { NR = ONS_WB_PANEL };
 
 /* Pixels under a tile; `zeros` outside. */
-INLINE void locate(const ons_wb_grid *g, int64_t tile, const uint16_t *src, const uint16_t *zeros, const bool upsampled,
-                   const uint16_t **d)
+INLINE void locate(const ons_wb_grid *g, int64_t tile, const uint16_t *src, const uint16_t *zeros,
+                   const bool upsampled, const uint16_t **d)
 {
     const int axis = ons_wb_axis(upsampled);
     const int64_t step = upsampled ? 1 : 2, n = tile / (g->tiles_y * g->tiles_x);
-    const int64_t y0 = tile / g->tiles_x % g->tiles_y * step - g->pad_y, x0 = tile % g->tiles_x * step - g->pad_x;
+    const int64_t y0 = tile / g->tiles_x % g->tiles_y * step - g->pad_y,
+                  x0 = tile % g->tiles_x * step - g->pad_x;
 
     for (int i = 0; i < axis; i++)
         for (int j = 0; j < axis; j++) {
@@ -49,7 +50,8 @@ INLINE void transform_plane(vf *d, const bool upsampled)
 }
 
 /* A word holds two channels: the even one below. */
-INLINE void transform_group(const uint16_t *const *d, int64_t c, uint16_t *v, int64_t step, const bool upsampled)
+INLINE void transform_group(const uint16_t *const *d, int64_t c, uint16_t *v, int64_t step,
+                            const bool upsampled)
 {
     const int points = ons_wb_points(upsampled);
     vf even[ONS_WB_MAX_POINTS], odd[ONS_WB_MAX_POINTS];
@@ -64,8 +66,8 @@ INLINE void transform_group(const uint16_t *const *d, int64_t c, uint16_t *v, in
         _mm512_storeu_si512(v + i * step, (__m512i)_mm512_cvtne2ps_pbh((__m512)odd[i], (__m512)even[i]));
 }
 
-INLINE void transform_tiles(const ons_wb_grid *g, const uint16_t *src, const uint16_t *zeros, int64_t first, int64_t count,
-                            uint16_t *v, int64_t v_step, int64_t ldv, const bool upsampled)
+INLINE void transform_tiles(const ons_wb_grid *g, const uint16_t *src, const uint16_t *zeros, int64_t first,
+                            int64_t count, uint16_t *v, int64_t v_step, int64_t ldv, const bool upsampled)
 {
     const uint16_t *d[ONS_WB_MAX_POINTS];
 
@@ -76,8 +78,8 @@ INLINE void transform_tiles(const ons_wb_grid *g, const uint16_t *src, const uin
     }
 }
 
-void ons_wb_transform_input(const ons_wb_grid *g, const uint16_t *src, const uint16_t *zeros, int64_t first, int64_t count,
-                            uint16_t *v, int64_t v_step, int64_t ldv)
+void ons_wb_transform_input(const ons_wb_grid *g, const uint16_t *src, const uint16_t *zeros, int64_t first,
+                            int64_t count, uint16_t *v, int64_t v_step, int64_t ldv)
 {
     if (g->upsampled)
         transform_tiles(g, src, zeros, first, count, v, v_step, ldv, true);
@@ -122,8 +124,8 @@ INLINE void store_pixel(const ons_wb_results *r, int64_t at, __mmask32 mask, vf 
     _mm512_mask_storeu_epi16(r->dst + at, mask, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));
 }
 
-INLINE void combine_tiles(const ons_wb_grid *g, const ons_wb_results *r, int64_t first, int64_t count, int64_t panel,
-                          const float *m, int64_t m_step, const bool upsampled)
+INLINE void combine_tiles(const ons_wb_grid *g, const ons_wb_results *r, int64_t first, int64_t count,
+                          int64_t panel, const float *m, int64_t m_step, const bool upsampled)
 {
     const int64_t c = panel * NR, left = g->dst_c - c;
     const __mmask32 mask = left >= NR ? 0xffffffff : 0xffff;
@@ -144,8 +146,8 @@ INLINE void combine_tiles(const ons_wb_grid *g, const ons_wb_results *r, int64_t
     }
 }
 
-void ons_wb_transform_output(const ons_wb_grid *g, const ons_wb_results *r, int64_t first, int64_t count, int64_t panel,
-                             const float *m, int64_t m_step)
+void ons_wb_transform_output(const ons_wb_grid *g, const ons_wb_results *r, int64_t first, int64_t count,
+                             int64_t panel, const float *m, int64_t m_step)
 {
     if (g->upsampled)
         combine_tiles(g, r, first, count, panel, m, m_step, true);

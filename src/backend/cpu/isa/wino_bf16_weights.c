@@ -1,6 +1,6 @@
 /*
- * U = G g G^T of wino_bf16.h from a parameter's values, in f32 and the store's order or in 16 bits and the file's. Vectors run over
- * 16 result channels; 32 source channels are taken together.
+ * U = G g G^T of wino_bf16.h from a parameter's values, in f32 and the store's order or in 16 bits and the
+ * file's. Vectors run over 16 result channels; 32 source channels are taken together.
  */
 #include <immintrin.h>
 
@@ -15,7 +15,8 @@ typedef struct pack_job {
     uint16_t *dst;
     const void *src;
     ons_dtype type;
-    void (*gather)(const struct pack_job *j, int64_t o, int64_t n, int64_t c, taps_block g); /* n result channels from o */
+    void (*gather)(const struct pack_job *j, int64_t o, int64_t n, int64_t c,
+                   taps_block g); /* n result channels from o */
 } pack_job;
 
 size_t ons_wb_packed_bytes(const ons_wb_weights *w)
@@ -67,10 +68,11 @@ INLINE void transform_axis(const vf *g, const int from, vf *o, const int to, con
 }
 
 /*
- * Rounding with feedback: of all roundings of a plane U, one near that which moves the results of random pixels least. By the Gram matrix
- * of the transforms, |A^T diag(e) B^T|^2, an error of a value in the middle is halved by half of it at both ends, and a third of it at the
- * other middle: values are rounded in that order, each together with what the errors before it ask for. It takes a third off the
- * variance that rounding U adds to the results.
+ * Rounding with feedback: of all roundings of a plane U, one near that which moves the results of random pixels
+ * least. By the Gram matrix of the transforms, |A^T diag(e) B^T|^2, an error of a value in the middle is halved
+ * by half of it at both ends, and a third of it at the other middle: values are rounded in that order, each
+ * together with what the errors before it ask for. It takes a third off the variance that rounding U adds to
+ * the results.
  */
 INLINE vf wanted_error(const vf *e, const int step, int i, const bool upsampled)
 {
