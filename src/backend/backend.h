@@ -45,6 +45,7 @@ typedef struct ons_backend {
     ons_dtype (*native_precision)(void);             /* fastest type this machine computes in: F32 or BF16 */
     bool (*fuses_upsampling)(const ons_node *conv);  /* in bf16, has it a kernel for the conv2d_upsampled that a conv2d of an upsample2x
                                                         would be? NULL: for none */
+    bool (*multiplies_8_bits)(void);                 /* fast enough for 8-bit products to be of use */
 } ons_backend;
 /* What the cpu backend's packed weights depend on: instruction sets and oneDNN's version. */
 const char *ons_cpu_machine(void);
@@ -61,6 +62,7 @@ typedef struct ons_plan_options {
     int n_threads;              /* 0: physical cores */
     ons_dtype precision;        /* F32 or BF16 */
     unsigned passes_off;        /* ons_pass bits, added to ONESTEP_PASSES_OFF */
+    const ons_scales *scales;   /* of products that run in 8 bits, with BF16; NULL: none. Read while the plan is made */
     ons_params *params[ONS_MAX_PARAM_SETS]; /* weight sets by slot; the plan does not own them */
     const char *label;          /* for traces and messages: "unet 4x16x16" */
 } ons_plan_options;
@@ -92,6 +94,10 @@ const ons_value *ons_plan_find(const ons_plan *p, const char *name);
 /* Runs once. INTERRUPTED between operators after Ctrl-C when `cancellable`; INTERNAL from the debug switches. */
 onestep_status ons_plan_run(ons_plan *p) ONESTEP_CHECK;
 void ons_plan_set_cancellable(ons_plan *p, bool cancellable);
+
+/* Called after every operator of a run with what it read and wrote, as kernels see it; NULL ends it. Not OK ends the run with that status. */
+typedef onestep_status (*ons_plan_observer)(void *context, const ons_node *n, const ons_args *args);
+void ons_plan_observe(ons_plan *p, ons_plan_observer observe, void *context);
 
 double ons_plan_flops(const ons_plan *p);
 /* Every operator of a run in order, without those that are computed once. */

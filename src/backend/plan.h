@@ -66,6 +66,8 @@ struct ons_plan {
     unsigned rebound;                 /* bits: slots that got another set since their kernels were prepared */
     bool hoisted_valid, cancellable, profile;
     bool check_nan, compare, poison;
+    ons_plan_observer observe; /* NULL: nobody looks */
+    void *observe_context;
     char *trace_path;
     int trace_id; /* the plan's row in the trace */
 };

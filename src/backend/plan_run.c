@@ -132,6 +132,12 @@ void ons_plan_set_cancellable(ons_plan *p, bool cancellable)
     p->cancellable = cancellable;
 }
 
+void ons_plan_observe(ons_plan *p, ons_plan_observer observe, void *context)
+{
+    p->observe = observe;
+    p->observe_context = context;
+}
+
 void ons_plan_profile(ons_plan *p, bool on)
 {
     p->profile = on;
@@ -205,7 +211,7 @@ static void run_step(ons_plan *p, ons_step *s)
         s->kernel->run(&s->prep, &s->args);
 }
 
-/* A step under the debug switches. */
+/* A step under the debug switches, or with somebody looking. */
 static onestep_status run_checked(ons_plan *p, ons_step *s)
 {
     void *want[ONS_MAX_OUTPUTS] = {0};
@@ -222,6 +228,8 @@ static onestep_status run_checked(ons_plan *p, ons_step *s)
         ONS_TRY(ons_plan_check_finite(p, s));
     if (p->poison)
         ONS_TRY(ons_plan_poison_after(p, s));
+    if (p->observe)
+        ONS_TRY(p->observe(p->observe_context, s->node, &s->args));
 fail:
     for (int k = 0; k < ONS_MAX_OUTPUTS; k++)
         ons_free_aligned(want[k]);
@@ -230,7 +238,7 @@ fail:
 
 static onestep_status run_steps(ons_plan *p)
 {
-    bool checked = p->compare || p->poison || p->check_nan;
+    bool checked = p->compare || p->poison || p->check_nan || p->observe;
 
     for (int i = 0; i < p->n_steps; i++) {
         ons_step *s = &p->steps[i];

@@ -54,7 +54,7 @@ static void print_peak(const bench_report *r)
 
     if (p->gflops <= 0)
         return;
-    printf("roofline %s: %.1f GFLOP/s (%s)", ons_dtype_name(r->precision), p->gflops, p->by);
+    printf("roofline %s: %.1f GFLOP/s (%s)", r->precision == ONS_F32 ? "f32" : "bf16", p->gflops, p->by);
     if (fast->gflops > p->gflops)
         printf("; with fast algorithms, by the direct count: %.1f (%s)", fast->gflops, fast->by);
     printf("\n");

@@ -71,7 +71,7 @@ static onestep_status measure_model(bench_report *j, const cli_call *call)
     ons_model *model = NULL;
     onestep_status st;
 
-    ONS_TRY(cli_open_model(&a->model, &model));
+    ONS_TRY(cli_open_to_run(&a->model, &a->common, &model));
     j->open_s = ons_now_s() - start_s;
     ons_progress_begin(&progress, "bench", "run", 0, 1 + a->runs * (a->profile ? 2 : 1));
     st = ons_bench_model_run(model, &o, show_run, &progress, &j->result);
@@ -87,11 +87,11 @@ static onestep_status bench(bench_report *j, const cli_call *call)
     onestep_status st = ONESTEP_OK;
 
     if (a->roofline) /* before and after, and the higher: a busy moment must not lower it */
-        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision == ONS_BF16);
+        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision != ONS_F32);
     if (a->model.model)
         ONS_TRY(measure_model(j, call));
     if (a->roofline && a->model.model)
-        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision == ONS_BF16);
+        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision != ONS_F32);
     if (a->json)
         ONS_TRY(bench_report_json(j));
     else
@@ -118,7 +118,7 @@ static int run(const cli_call *call)
 
 static const cli_group groups[] = {{"Model", cli_model_options, offsetof(bench_args, model)},
                                    {"Measuring", options, 0},
-                                   {"General", cli_common_options, offsetof(bench_args, common)},
+                                   {"General", cli_running_options, offsetof(bench_args, common)},
                                    {0}};
 
 const cli_command cli_cmd_bench = {

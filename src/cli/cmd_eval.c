@@ -118,7 +118,7 @@ static onestep_status open_all(eval_job *j)
     ons_resolved resolved;
     ons_dtype precision = cli_precision(&a->common);
 
-    ONS_TRY(cli_open_model(&a->model, &j->model));
+    ONS_TRY(cli_open_to_run(&a->model, &a->common, &j->model));
     ONS_TRY(ons_run_resolve(j->model, &s, &resolved));
     ONS_TRY(ons_energy_open(NULL, a->watts, &j->energy));
     ONS_TRY(
@@ -243,7 +243,7 @@ fail:
 static const cli_group groups[] = {{NULL, options, 0},
                                    {"Model", cli_model_options, offsetof(eval_args, model)},
                                    {"Sampling", sampling, 0},
-                                   {"Running", cli_common_options, offsetof(eval_args, common)},
+                                   {"Running", cli_running_options, offsetof(eval_args, common)},
                                    {0}};
 
 const cli_command cli_cmd_eval = {

@@ -329,7 +329,7 @@ static onestep_status prepare(generate_job *j, ons_run_settings *s)
     onestep_status st;
 
     ONS_TRY(generate_prepare_output(j));
-    ONS_TRY(cli_open_model(&a->model, &j->model));
+    ONS_TRY(cli_open_to_run(&a->model, &a->common, &j->model));
     *s = (ons_run_settings){.steps = a->timesteps.n ? a->timesteps.n : a->steps,
                             .timesteps = a->timesteps.n ? a->timesteps.values : NULL,
                             .guidance = cli_given(j->call, "cfg-scale") ? a->cfg_scale : -1,
@@ -399,7 +399,7 @@ static int run(const cli_call *call)
 static const cli_group groups[] = {{NULL, options, 0},
                                    {"Model", cli_model_options, offsetof(generate_args, model)},
                                    {"Sampling", sampling, 0},
-                                   {"Running", cli_common_options, offsetof(generate_args, common)},
+                                   {"Running", cli_running_options, offsetof(generate_args, common)},
                                    {0}};
 
 const cli_command cli_cmd_generate = {

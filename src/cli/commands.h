@@ -7,19 +7,22 @@
 #include "tensor/tensor.h"
 
 extern const cli_command cli_cmd_generate, cli_cmd_info, cli_cmd_dataset,
-    cli_cmd_eval, cli_cmd_compare, cli_cmd_train, cli_cmd_pairs, cli_cmd_distill, cli_cmd_convert, cli_cmd_bench;
+    cli_cmd_eval, cli_cmd_compare, cli_cmd_train, cli_cmd_pairs, cli_cmd_distill, cli_cmd_convert, cli_cmd_bench,
+    cli_cmd_calibrate;
 
 /* Threads and verbosity; every command that computes has them. */
 typedef struct cli_common {
     int n_threads; /* 0: physical cores */
-    int type;      /* 0: auto, 1: f32, 2: bf16 */
+    int type;      /* 0: auto, 1: f32, 2: bf16, 3: int8 */
     bool verbose, quiet;
+    const char *int8_scales; /* NULL: where they belong */
 } cli_common;
 extern const cli_option cli_common_options[];
+extern const cli_option cli_running_options[]; /* of commands that draw pictures: int8 as well (cli_open_to_run) */
 
 /* Sets the log level and catches Ctrl-C. To be called first by a command that has the common group. */
 void cli_apply_common(const cli_common *c);
-/* The precision to compute in: what was asked for, or what the CPU does natively. */
+/* The precision to compute in: what was asked for (int8: I8), or what the CPU does natively. */
 ons_dtype cli_precision(const cli_common *c);
 /* The seed that was asked for, or a random one, short enough to be typed again. */
 uint64_t cli_seed_value(const cli_seed *s);

@@ -16,6 +16,7 @@ static const cli_command *const commands[] = {
     &cli_cmd_eval,
     &cli_cmd_compare,
     &cli_cmd_bench,
+    &cli_cmd_calibrate,
     NULL,
 };
 

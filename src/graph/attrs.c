@@ -37,6 +37,13 @@ static void put_matmul(list *l, const ons_attrs *a)
     put(l, "residual", a->matmul.residual);
 }
 
+/* Of the operator itself, and of a product that reads its result. */
+static void put_quantise(list *l, const ons_attrs *a)
+{
+    put(l, "scale", a->quantise.scale);
+    put(l, "zero", a->quantise.zero);
+}
+
 static void put_norm(list *l, const ons_attrs *a, bool grouped)
 {
     if (grouped) {
@@ -109,14 +116,25 @@ int ons_node_attrs(const ons_node *n, ons_attr *items)
     case ONS_OP_PAD_ZERO:
         put_slice(&l, a);
         break;
+    case ONS_OP_QUANTISE:
+        put_quantise(&l, a);
+        put(&l, "pad_top", a->quantise.pad_top);
+        put(&l, "pad_left", a->quantise.pad_left);
+        put(&l, "pad_bottom", a->quantise.pad_bottom);
+        put(&l, "pad_right", a->quantise.pad_right);
+        break;
     case ONS_OP_CONV2D:
     case ONS_OP_CONV2D_UPSAMPLED:
     case ONS_OP_CONV2D_GRAD_X:
     case ONS_OP_CONV2D_GRAD_W:
         put_conv(&l, a);
+        if (n->in[0]->dtype == ONS_U8)
+            put_quantise(&l, a);
         break;
     case ONS_OP_MATMUL:
         put_matmul(&l, a);
+        if (n->in[0]->dtype == ONS_U8)
+            put_quantise(&l, a);
         break;
     case ONS_OP_GROUP_NORM:
     case ONS_OP_GROUP_NORM_GRAD:

@@ -45,6 +45,7 @@ typedef struct ons_attrs {
     struct { int axis; int64_t start, length, full; } slice;
     struct { int perm[ONS_MAX_DIMS]; } transpose;
     struct { int64_t h, w; } size;
+    struct { double scale; int zero; int pad_top, pad_left, pad_bottom, pad_right; } quantise; /* of quantise, and of a product of its result */
     struct { int64_t dim; bool flip_sin_to_cos; double shift, max_period; } timestep;
     ons_shape shape; /* reshape, sum_to, broadcast_to, embedding_grad, leaves */
     ons_dtype dtype; /* cast, leaves */
@@ -162,6 +163,26 @@ void ons_grad(ons_graph *g, ons_value *const *outputs, ons_value *const *seeds, 
 double ons_node_flops(const ons_node *n);
 double ons_node_bytes(const ons_node *n);
 
+/*
+ * How the first operand of a layer's product is stored in 8 bits: a number q stands for scale * (q - zero). Scale 0: not at all, the layer stays
+ * as it is.
+ */
+typedef struct ons_layer_scale {
+    const char *layer; /* path, as in ons_node */
+    double scale;
+    int zero; /* 0..255 */
+} ons_layer_scale;
+typedef struct ons_scales {
+    const ons_layer_scale *rows; /* [n], in the order of strcmp on `layer` */
+    int n;
+    const char *source; /* for messages: where they come from */
+} ons_scales;
+const ons_layer_scale *ons_scales_find(const ons_scales *s, const char *layer); /* NULL: none */
+/* For the optimising that follows; the scales must live until then. NULL: nothing runs in 8 bits. */
+void ons_graph_set_scales(ons_graph *g, const ons_scales *scales);
+/* Can the product run in 8 bits: a convolution or linear layer with frozen weights, bf16 operands and more than a few channels. */
+bool ons_node_takes_8_bits(const ons_node *n);
+
 /* Passes rewrite the graph in place; each can be switched off by its bit. */
 typedef enum ons_pass {
     ONS_PASS_DEAD_CODE = 1 << 0,       /* drop what no output needs */
@@ -169,6 +190,7 @@ typedef enum ons_pass {
     ONS_PASS_FUSE_RESIDUAL = 1 << 2,   /* conv2d/matmul + add -> residual input */
     ONS_PASS_FOLD_CONSTANTS = 1 << 3,  /* evaluate what depends on constants only, through `evaluate` */
     ONS_PASS_PRECISION = 1 << 4,       /* bf16 storage for products and what lies between */
+    ONS_PASS_QUANTISE = 1 << 7,        /* 8-bit first operands for the products of the graph's scales */
     ONS_PASS_FOLD_UPSAMPLE = 1 << 6,   /* upsampling and a frozen 3x3 convolution -> four 2x2 convolutions */
     ONS_PASS_FUSE_UPSAMPLE = 1 << 8,   /* planner: the same -> conv2d_upsampled, where the backend has a kernel */
     ONS_PASS_HOIST = 1 << 5            /* planner: run once what depends on frozen weights and constants only */

@@ -18,6 +18,7 @@ struct ons_graph {
     int n_scopes;
     int n_segments, segment_depth; /* the latest one; begun and not ended */
     bool recompute;
+    const ons_scales *scales; /* for the pass `quantise`; not owned */
     onestep_status status; /* of the first error */
     char message[ONS_MESSAGE_SIZE];
     ons_node dummy_node; /* what builders return on a failed graph */
@@ -68,5 +69,6 @@ onestep_status ons_pass_cse(ons_graph *g) ONESTEP_CHECK;
 onestep_status ons_pass_fuse_residual(ons_graph *g) ONESTEP_CHECK;
 onestep_status ons_pass_fold_constants(ons_graph *g) ONESTEP_CHECK;
 onestep_status ons_pass_precision(ons_graph *g) ONESTEP_CHECK;
+onestep_status ons_pass_quantise(ons_graph *g) ONESTEP_CHECK;
 
 #endif

@@ -13,8 +13,8 @@ typedef struct pass_row {
 
 /*
  * Upsampling is folded before equal operators become one, since the four convolutions share sums of weights.
- * Residuals are fused before precision is chosen, so that a product and its addition are stored once; constants
- * are folded after it, so that casts of constants fold too.
+ * Residuals are fused before precision is chosen, so that a product and its addition are stored once; 8 bits are
+ * for products that got bf16 there; constants are folded after it, so that casts of constants fold too.
  */
 static const pass_row passes[] = {
     {ONS_PASS_FOLD_UPSAMPLE, "fold_upsample", ons_pass_fold_upsample},
@@ -22,6 +22,7 @@ static const pass_row passes[] = {
     {ONS_PASS_CSE, "cse", ons_pass_cse},
     {ONS_PASS_FUSE_RESIDUAL, "fuse_residual", ons_pass_fuse_residual},
     {ONS_PASS_PRECISION, "precision", ons_pass_precision},
+    {ONS_PASS_QUANTISE, "quantise", ons_pass_quantise},
     {ONS_PASS_FOLD_CONSTANTS, "fold_constants", ons_pass_fold_constants},
     {ONS_PASS_FUSE_UPSAMPLE, "fuse_upsample", NULL},
     {ONS_PASS_HOIST, "hoist", NULL},
@@ -59,7 +60,7 @@ onestep_status ons_graph_optimise(ons_graph *g, unsigned off, ons_dtype precisio
         return ons_fail(ONESTEP_UNSUPPORTED, "precision %s; f32 and bf16 are possible",
                         ons_dtype_name(precision));
     if (precision == ONS_F32) /* there the kernels save as much and more by Winograd's algorithm */
-        off |= ONS_PASS_PRECISION | ONS_PASS_FOLD_UPSAMPLE;
+        off |= ONS_PASS_PRECISION | ONS_PASS_QUANTISE | ONS_PASS_FOLD_UPSAMPLE;
     ONS_TRY(ons_graph_finish(g));
     for (int i = 0; i < N_PASSES; i++) {
         if (!passes[i].run || (off & passes[i].bit))
@@ -95,8 +96,7 @@ onestep_status ons_passes_parse(const char *text, unsigned *bits)
         if (length && !bit)
             return ons_fail(ONESTEP_BAD_ARGUMENT,
                             "unknown pass '%.*s'; known: fuse_upsample, fold_upsample, dead_code, cse, fuse_residual, "
-                            "precision, fold_constants, "
-                            "hoist, all",
+                            "precision, quantise, fold_constants, hoist, all",
                             (int)length, text);
         *bits |= bit;
         text += length + (text[length] == ',');

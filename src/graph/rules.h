@@ -47,11 +47,13 @@ bool ons_rule_run(ons_rule *r);
 /* True when `small` broadcasts to `big`: right-aligned, each dimension equal or 1. */
 bool ons_shape_broadcasts(const ons_shape *small, const ons_shape *big);
 bool ons_dtype_is_float(ons_dtype t);
+bool ons_quantisation_fits(double scale, int zero); /* positive and a float; a byte */
 
 bool shape_like_first(ons_rule *r);
 bool shape_reshape(ons_rule *r);
 bool shape_binary(ons_rule *r);
 bool shape_cast(ons_rule *r);
+bool shape_quantise(ons_rule *r);
 bool shape_geglu(ons_rule *r);
 bool shape_from_attrs(ons_rule *r);
 bool shape_transpose(ons_rule *r);

@@ -3,6 +3,8 @@
  *
  * Messages name the operator, what was found and what was expected; the graph puts the layer path before them.
  */
+#include <float.h>
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -52,6 +54,8 @@ static bool check_types(ons_rule *r)
 
         if (i == ids && t != ONS_I32)
             return ons_rule_fail(r, "input %d must hold i32 token numbers, found %s", i, ons_dtype_name(t));
+        if (i == 0 && t == ONS_U8 && (r->op == ONS_OP_CONV2D || r->op == ONS_OP_MATMUL))
+            continue;
         if (i != ids && !is_view && !ons_dtype_is_float(t))
             return ons_rule_fail(r, "input %d must be of a floating-point type, found %s", i,
                                  ons_dtype_name(t));
@@ -75,6 +79,11 @@ bool ons_rule_run(ons_rule *r)
     for (int i = 0; i < row->n_out; i++)
         r->dtype[i] = r->in[0]->dtype;
     return row->shape(r);
+}
+
+bool ons_quantisation_fits(double scale, int zero)
+{
+    return isfinite(scale) && scale >= FLT_MIN && scale <= FLT_MAX && zero >= 0 && zero <= 255;
 }
 
 static bool fail_pair(ons_rule *r, const char *expected)
@@ -139,6 +148,26 @@ bool shape_cast(ons_rule *r)
     if (!ons_dtype_is_float(r->attrs->dtype))
         return ons_rule_fail(r, "target type must be a floating-point type, found %s",
                              ons_dtype_name(r->attrs->dtype));
+    return true;
+}
+
+bool shape_quantise(ons_rule *r)
+{
+    const ons_attrs *a = r->attrs;
+    const int rows = a->quantise.pad_top + a->quantise.pad_bottom,
+              columns = a->quantise.pad_left + a->quantise.pad_right;
+
+    if (!ons_quantisation_fits(a->quantise.scale, a->quantise.zero))
+        return ons_rule_fail(r, "scale %g and zero %d; the scale must be positive, the zero 0 to 255",
+                             a->quantise.scale, a->quantise.zero);
+    r->shape[0] = r->in[0]->shape;
+    r->dtype[0] = ONS_U8;
+    if (!rows && !columns)
+        return true;
+    if (r->shape[0].n != 4)
+        return ons_rule_fail(r, "a border around a value of %d dimensions; only images have one", r->shape[0].n);
+    r->shape[0].d[1] += rows;
+    r->shape[0].d[2] += columns;
     return true;
 }
 

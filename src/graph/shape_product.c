@@ -58,6 +58,23 @@ static bool check_extras(ons_rule *r, bool bias, bool residual, int64_t channels
     return true;
 }
 
+/* An 8-bit first operand: numbers are read by attrs.quantise, the border lies in them, the result is bf16. */
+static bool check_8_bits(ons_rule *r)
+{
+    const ons_attrs *a = r->attrs;
+
+    if (r->in[0]->dtype != ONS_U8)
+        return true;
+    if (!ons_quantisation_fits(a->quantise.scale, a->quantise.zero))
+        return ons_rule_fail(r, "8-bit operand with scale %g and zero %d", a->quantise.scale, a->quantise.zero);
+    if (r->op == ONS_OP_CONV2D
+            ? a->conv.pad_top || a->conv.pad_left || a->conv.pad_bottom || a->conv.pad_right
+            : a->matmul.trans_a || !a->matmul.trans_b || a->matmul.alpha != 1 || r->in[1]->shape.n != 2)
+        return ons_rule_fail(r, "an 8-bit operand needs a convolution without padding, or a linear layer");
+    r->dtype[0] = ONS_BF16;
+    return true;
+}
+
 /* `zoom`: how often a pixel of the image stands in a row and in a column of what is convolved. */
 static bool describe_conv2d(ons_rule *r, int64_t zoom)
 {
@@ -81,7 +98,7 @@ static bool describe_conv2d(ons_rule *r, int64_t zoom)
     if (!conv_size(r, &out_h, &out_w))
         return false;
     r->shape[0] = ONS_SHAPE4(x->d[0], out_h, out_w, w->d[0]);
-    return check_extras(r, a->conv.bias, a->conv.residual, w->d[0]);
+    return check_8_bits(r) && check_extras(r, a->conv.bias, a->conv.residual, w->d[0]);
 }
 
 bool shape_conv2d(ons_rule *r)
@@ -194,7 +211,7 @@ bool shape_matmul(ons_rule *r)
     r->shape[0] = *a;
     r->shape[0].d[a->n - 2] = rows;
     r->shape[0].d[a->n - 1] = columns;
-    return check_extras(r, at->matmul.bias, at->matmul.residual, columns);
+    return check_8_bits(r) && check_extras(r, at->matmul.bias, at->matmul.residual, columns);
 }
 
 bool shape_embedding(ons_rule *r)

@@ -24,6 +24,8 @@ typedef struct ons_card {
     struct json_t *made;     /* free-form record of how it was made (recipe); owned; may be NULL */
 } ons_card;
 
+typedef struct ons_int8 ons_int8; /* int8.h */
+
 typedef struct ons_model {
     char *path;
     ons_unet_config unet_config;
@@ -33,6 +35,7 @@ typedef struct ons_model {
     ons_nn_adapter adapter;        /* low-rank change beside `unet`, not merged; its set is borrowed; rank 0: none */
     ons_tokenizer *tokenizer;      /* owned */
     ons_schedule schedule;
+    ons_int8 *int8;                /* scales for running in 8 bits; owned; NULL: none, int8 is not possible */
     bool prediction_stated; /* by the scheduler's config or by the caller; false: assumed from the kind of model */
     ons_card card;
 } ons_model;

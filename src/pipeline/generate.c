@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/system.h"
+#include "pipeline/int8.h"
 
 /* Relatives of Stable Diffusion whose UNet reads more than the latent. */
 static const char *name_purpose(int in_channels)
@@ -47,6 +48,19 @@ static onestep_status check_model(const ons_model *m)
     return ONESTEP_OK;
 }
 
+static onestep_status check_precision(const ons_runner *r)
+{
+    const ons_backend *backend = r->options.backend ? r->options.backend : &ons_backend_cpu;
+
+    if (r->options.precision != ONS_I8)
+        return ONESTEP_OK;
+    if (!backend->multiplies_8_bits())
+        return ons_fail(ONESTEP_UNSUPPORTED, "%s", ONS_INT8_NO_CPU);
+    if (!r->model->int8)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: int8 needs scales (onestep calibrate)", r->model->path);
+    return ons_int8_check(r->model->int8, r->model);
+}
+
 static onestep_status allocate_buffers(ons_runner *r)
 {
     uint64_t n = (uint64_t)(r->h * r->w * r->c);
@@ -69,6 +83,7 @@ onestep_status ons_runner_create(ons_model *m, const ons_runner_options *o, ons_
     r->model = m;
     r->options = *o;
     ONS_TRY(check_model(m));
+    ONS_TRY(check_precision(r));
     ONS_TRY(ons_size_resolve(m, &r->options.width, &r->options.height));
     if (o->batch < 1 || o->batch > 65536) {
         st = ons_fail(ONESTEP_BAD_ARGUMENT, "a batch of %d pictures: 1 to 65536 are possible", o->batch);

@@ -17,8 +17,10 @@ typedef struct ons_runner_options {
     int batch;            /* pictures per run, >= 1 */
     int width, height;    /* pixels; 0: the model's own */
     int n_threads;        /* 0: physical cores */
-    ons_dtype precision;  /* F32 or BF16 */
+    ons_dtype precision;  /* F32, BF16, or I8: bf16 with the 8-bit products of the model's scales in UNet and decoder */
     const ons_backend *backend; /* NULL: cpu */
+    ons_plan_observer observe;  /* of the UNet's and the decoder's plans, with these contexts; NULL: nobody looks */
+    void *observe_unet, *observe_decoder;
     bool no_decoder;      /* latents only (pairs) */
     size_t max_memory;    /* bytes for weights and buffers; 0: what the system can give without swapping */
     ons_tiling tiling;    /* of the decoder */

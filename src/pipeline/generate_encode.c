@@ -43,7 +43,7 @@ static onestep_status make_encoder_plan(const ons_runner *r, ons_plan **out)
     if (ons_graph_create(&g) != ONESTEP_OK)
         return ONESTEP_NO_MEMORY;
     build_encoder(r, g);
-    return ons_runner_finish_plan(r, &g, r->model->vae, "encoder", out);
+    return ons_runner_finish_plan(r, &g, r->model->vae, NULL, "encoder", out);
 }
 
 static void put_pixels(const ons_runner *r, ons_plan *encoder, const uint8_t *rgb)

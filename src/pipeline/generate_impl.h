@@ -56,8 +56,8 @@ onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **
 onestep_status ons_runner_make_text_plan(ons_runner *r) ONESTEP_CHECK;
 onestep_status ons_runner_make_decoder_plan(ons_runner *r) ONESTEP_CHECK;
 onestep_status ons_runner_make_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out) ONESTEP_CHECK;
-/* Ends the building of *g, whose results are marked, and turns it into a plan. */
-onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const char *label, ons_plan **out) ONESTEP_CHECK;
+/* Ends the building of *g, whose results are marked, and turns it into a plan; scales: of its 8-bit products, NULL: none. */
+onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const ons_scales *scales, const char *label, ons_plan **out) ONESTEP_CHECK;
 /* Checks that a run fits into memory; switches to tiles where that helps and is allowed (generate_fit.c). */
 onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode) ONESTEP_CHECK;
 /* The same for a plan that runs by itself. */

@@ -11,11 +11,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static ons_plan_options plan_options(const ons_runner *r, ons_params *params, const char *label)
+#include "pipeline/int8.h"
+
+/* Of the runner's precision; NULL: no 8-bit products. */
+static const ons_scales *scales_of(const ons_runner *r, ons_int8_part part)
+{
+    return r->options.precision == ONS_I8 ? &r->model->int8->scales[part] : NULL;
+}
+
+static ons_plan_options plan_options(const ons_runner *r, ons_params *params, const ons_scales *scales, const char *label)
 {
     ons_plan_options o = {.backend = r->options.backend,
                           .n_threads = r->options.n_threads,
-                          .precision = r->options.precision,
+                          .precision = r->options.precision == ONS_I8 ? ONS_BF16 : r->options.precision,
+                          .scales = scales,
+                          /* who looks, looks at the products that 8 bits would have */
+                          .passes_off = r->options.observe ? ONS_PASS_FUSE_UPSAMPLE : 0,
                           .label = label};
 
     o.params[0] = params;
@@ -24,10 +35,10 @@ static ons_plan_options plan_options(const ons_runner *r, ons_params *params, co
 }
 
 /* Ends the building of *g, whose results are marked, and turns it into a plan. */
-onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const char *label,
-                                  ons_plan **out)
+onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const ons_scales *scales,
+                                      const char *label, ons_plan **out)
 {
-    const ons_plan_options o = plan_options(r, params, label);
+    const ons_plan_options o = plan_options(r, params, scales, label);
     ons_plan *p = NULL;
     onestep_status st;
 
@@ -58,7 +69,7 @@ onestep_status ons_runner_make_text_plan(ons_runner *r)
     ids = ons_input(g, "ids", ONS_I32, &shape);
     ons_graph_output(g, ons_clip_text_build(&nn, &r->model->clip_config, ids), "hidden");
     snprintf(label, sizeof label, "text %dx%d", r->options.batch, (int)r->n_tokens);
-    return ons_runner_finish_plan(r, &g, r->model->clip, label, &r->text);
+    return ons_runner_finish_plan(r, &g, r->model->clip, NULL, label, &r->text);
 }
 
 onestep_status ons_runner_text_plan(ons_runner *r)
@@ -84,6 +95,7 @@ onestep_status ons_runner_make_decoder_plan(ons_runner *r)
     ons_nn nn;
     char label[64];
     int64_t h, w;
+    onestep_status st;
 
     if (r->decoder)
         return ONESTEP_OK;
@@ -96,7 +108,10 @@ onestep_status ons_runner_make_decoder_plan(ons_runner *r)
     x = ons_affine(g, x, 1 / c->scaling_factor, c->shift_factor);
     ons_graph_output(g, ons_vae_decode_build(&nn, c, x), "pixels");
     snprintf(label, sizeof label, "decoder %dx%dx%d", n, (int)h * factor, (int)w * factor);
-    return ons_runner_finish_plan(r, &g, r->model->vae, label, &r->decoder);
+    st = ons_runner_finish_plan(r, &g, r->model->vae, scales_of(r, ons_int8_decoder_of(r->model)), label, &r->decoder);
+    if (st == ONESTEP_OK)
+        ons_plan_observe(r->decoder, r->options.observe, r->options.observe_decoder);
+    return st;
 }
 
 onestep_status ons_runner_decoder_plan(ons_runner *r)
@@ -142,6 +157,7 @@ static onestep_status build_unet(ons_runner *r, ons_unet_key key, ons_plan **out
     ons_graph *g = NULL;
     ons_nn nn;
     char label[64];
+    onestep_status st;
 
     if (ons_graph_create(&g) != ONESTEP_OK)
         return ONESTEP_NO_MEMORY;
@@ -159,7 +175,10 @@ static onestep_status build_unet(ons_runner *r, ons_unet_key key, ons_plan **out
         eps = guide(g, eps, n);
     ons_graph_output(g, eps, "eps");
     snprintf(label, sizeof label, "unet %dx%dx%d%s", (int)n, (int)r->h, (int)r->w, key.guided ? " guided" : "");
-    return ons_runner_finish_plan(r, &g, r->model->unet, label, out);
+    st = ons_runner_finish_plan(r, &g, r->model->unet, scales_of(r, ONS_INT8_UNET), label, out);
+    if (st == ONESTEP_OK)
+        ons_plan_observe(*out, r->options.observe, r->options.observe_unet);
+    return st;
 }
 
 onestep_status ons_runner_make_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out)

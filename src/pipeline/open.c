@@ -9,6 +9,7 @@
 #include "model/lora.h"
 #include "model/names.h"
 #include "model/recognise.h"
+#include "pipeline/int8.h"
 #include "pipeline/open_impl.h"
 
 static onestep_status declare(ons_model *m)
@@ -298,6 +299,7 @@ void ons_model_close(ons_model **out)
     ons_params_destroy(&m->vae);
     ons_params_destroy(&m->clip);
     ons_tokenizer_close(&m->tokenizer);
+    ons_int8_destroy(&m->int8);
     json_decref(m->card.made);
     ons_free(m->path);
     ons_free(m);

@@ -12,7 +12,7 @@ static const struct {
     size_t size;
 } types[ONS_N_DTYPES] = {
     [ONS_F32] = {"f32", 4}, [ONS_BF16] = {"bf16", 2}, [ONS_F16] = {"f16", 2}, [ONS_F64] = {"f64", 8},
-    [ONS_I32] = {"i32", 4}, [ONS_I64] = {"i64", 8},   [ONS_U8] = {"u8", 1},
+    [ONS_I32] = {"i32", 4}, [ONS_I64] = {"i64", 8},   [ONS_U8] = {"u8", 1},   [ONS_I8] = {"int8", 1},
 };
 
 size_t ons_dtype_size(ons_dtype t)

@@ -12,6 +12,7 @@ typedef enum ons_dtype {
     ONS_I32,
     ONS_I64,
     ONS_U8,
+    ONS_I8, /* weights in packed copies alone */
     ONS_N_DTYPES
 } ons_dtype;
 

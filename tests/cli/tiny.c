@@ -77,9 +77,10 @@ static void make_text_part(ons_model *m)
                                        .pad_token_id = ons_tokenizer_pad_id(m->tokenizer)};
 }
 
-void make_tiny_model(const char *folder, bool student)
+static void make_model(const char *folder, bool student, const ons_unet_config *unet_config,
+                       const ons_vae_config *vae_config)
 {
-    ons_model m = {.unet_config = unet, .vae_config = vae};
+    ons_model m = {.unet_config = *unet_config, .vae_config = *vae_config};
 
     make_text_part(&m);
     ons_schedule_init_sd(&m.schedule);
@@ -92,8 +93,8 @@ void make_tiny_model(const char *folder, bool student)
     check(ons_params_create(&m.unet));
     check(ons_params_create(&m.vae));
     check(ons_params_create(&m.clip));
-    check(ons_unet_declare(&unet, m.unet));
-    check(ons_vae_declare(&vae, m.vae));
+    check(ons_unet_declare(unet_config, m.unet));
+    check(ons_vae_declare(vae_config, m.vae));
     check(ons_clip_declare(&m.clip_config, m.clip));
     ons_params_init(m.unet, 1);
     ons_params_init(m.vae, 2);
@@ -103,6 +104,23 @@ void make_tiny_model(const char *folder, bool student)
     ons_params_destroy(&m.vae);
     ons_params_destroy(&m.clip);
     ons_tokenizer_close(&m.tokenizer);
+}
+
+void make_tiny_model(const char *folder, bool student)
+{
+    make_model(folder, student, &unet, &vae);
+}
+
+void make_wide_model(const char *folder)
+{
+    ons_unet_config wide_unet = unet;
+    ons_vae_config wide_vae = vae;
+
+    for (int i = 0; i < 2; i++)
+        wide_unet.block_out_channels[i] = 32;
+    for (int i = 0; i < 3; i++)
+        wide_vae.block_out_channels[i] = 32;
+    make_model(folder, true, &wide_unet, &wide_vae);
 }
 
 /* One half under its author's names: the chain's numbers, the decoder's one higher. */

@@ -7,6 +7,8 @@
 
 /* Writes it as a pipeline folder; a student has timestep 399 and one step. Fails the test on error. */
 void make_tiny_model(const char *folder, bool student);
+/* A student with 32 channels or more everywhere, as 8-bit products want them. */
+void make_wide_model(const char *folder);
 /* An AutoencoderTiny that fits it, in each form in which one is published: the folder with its config, and in
  * it the halves under their author's names, taesd_decoder.safetensors and taesd_encoder.safetensors. */
 void make_tiny_autoencoder(const char *folder);

@@ -202,6 +202,18 @@ def lora_file(entries, metadata=None):
     return tensors(header, b"\0\x3c" * (at // 2))
 
 
+def int8_seeds():
+    good = {"version": 1, "unet": {"b": {"scale": 0.5, "zero": 3, "error": 0.02}, "a": {"scale": 2}},
+            "decoder": {}, "keep": {"unet": ["a"], "decoder": []}}
+    put("int8", "good", json.dumps(good).encode())
+    put("int8", "version", b'{"version": 2}')
+    put("int8", "negative", json.dumps({**good, "unet": {"a": {"scale": -1}}}).encode())
+    put("int8", "zero", json.dumps({**good, "unet": {"a": {"scale": 1, "zero": 256}}}).encode())
+    put("int8", "keep", json.dumps({**good, "keep": {"unet": ["c", 1]}}).encode())
+    put("int8", "small", json.dumps({**good, "unet": {"a": {"scale": 1e-300}}}).encode())
+    put("int8", "list", b'{"version": 1, "unet": [1], "keep": 3}')
+
+
 def lora_seeds():
     block = "down_blocks.0.attentions.0.transformer_blocks.0"
     q, conv = "lora_unet_" + block.replace(".", "_") + "_attn1_to_q", "lora_unet_down_blocks_0_resnets_0_conv1"
@@ -247,3 +259,4 @@ if __name__ == "__main__":
     tar_seeds()
     config_seeds()
     lora_seeds()
+    int8_seeds()

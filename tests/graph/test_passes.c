@@ -3,7 +3,7 @@
 
 #include "graph_test.h"
 
-enum { ALL_PASSES = 127 | ONS_PASS_FUSE_UPSAMPLE };
+enum { ALL_PASSES = 255 | ONS_PASS_FUSE_UPSAMPLE };
 
 /* Runs one pass only and verifies the result. */
 static void run_pass(ons_graph *g, ons_pass pass)

@@ -10,7 +10,7 @@
 
 #include "backend/cpu/cpu.h"
 
-enum { MAX_ROWS = 8 };
+enum { MAX_ROWS = 12 };
 
 static ons_kernel lists[ONS_N_OPS][MAX_ROWS];
 static pthread_once_t composed = PTHREAD_ONCE_INIT;
@@ -54,6 +54,7 @@ static void compose_list(ons_kernel *list, ons_op op)
         rows[i] = ons_cpu_onednn_kernels(op, (ons_onednn_rows)i);
     n = append(list, 0, op == ONS_OP_EMBEDDING ? ons_cpu_rows_kernels : NULL);
     n = append(list, n, ons_cpu_move_kernels(op));
+    n = append(list, n, rows[ONS_ONEDNN_U8]);
     n = append(list, n, native && !ons_cpu_has_amx() ? ons_cpu_bf16_kernels(op) : NULL);
     n = append(list, n, native ? rows[ONS_ONEDNN_BF16] : NULL);
     n = append(list, n, rows[ONS_ONEDNN_BETTER]);
@@ -120,4 +121,4 @@ static bool fuses_upsampling(const ons_node *conv)
     return best->refuse && !best->refuse(&n); /* the last row, which makes the picture after all, refuses nothing */
 }
 
-const ons_backend ons_backend_cpu = {"cpu", find_kernels, ONS_F32, find_native, fuses_upsampling};
+const ons_backend ons_backend_cpu = {"cpu", find_kernels, ONS_F32, find_native, fuses_upsampling, ons_cpu_has_int8};

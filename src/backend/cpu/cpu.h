@@ -41,6 +41,7 @@ float ons_cpu_probabilities(uint16_t *p, const float *x, float scale, int64_t n,
 
 /* oneDNN's rows, by where they stand in an operator's list. */
 typedef enum ons_onednn_rows {
+    ONS_ONEDNN_U8,     /* 8-bit factors */
     ONS_ONEDNN_BF16,   /* bf16 factors */
     ONS_ONEDNN_BETTER, /* f32 shapes that it computes faster than our kernels */
     ONS_ONEDNN_F32     /* all of f32 */
@@ -51,6 +52,7 @@ bool ons_cpu_has_bf16(void);
 bool ons_cpu_has_amx(void);
 /* Our own rows of bf16 products, which stand before oneDNN's: on CPUs whose vectors multiply bf16, and that have no AMX. NULL: none. */
 const ons_kernel *ons_cpu_bf16_kernels(ons_op op);
+bool ons_cpu_has_int8(void); /* the same for products of 8-bit numbers (AVX-512 VNNI, AMX) */
 /* Rows that move elements of any type. */
 const ons_kernel *ons_cpu_move_kernels(ons_op op);
 /* Embedding from a table in 16 bits, as its file has it. */

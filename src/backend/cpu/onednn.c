@@ -14,7 +14,7 @@
 #include "backend/cpu/onednn.h"
 #include "base/memory.h"
 
-enum { SRC = ONS_ONEDNN_SRC, WEIGHTS, BIAS, DST, RESIDUAL, SCRATCHPAD, N_MEMORIES };
+enum { SRC = ONS_ONEDNN_SRC, WEIGHTS, BIAS, DST, RESIDUAL, SCALE, SCRATCHPAD, N_MEMORIES };
 
 typedef struct geometry {
     dnnl_dims_t stride, dilation, before, after;
@@ -217,6 +217,13 @@ bool ons_cpu_has_amx(void)
     return has_isa(dnnl_cpu_isa_avx512_core_amx);
 }
 
+bool ons_cpu_has_int8(void)
+{
+    const unsigned vnni = dnnl_cpu_isa_avx512_core_vnni;
+
+    return ((unsigned)dnnl_get_effective_cpu_isa() & vnni) == vnni;
+}
+
 /* A primitive with its memories. */
 typedef struct state {
     ons_onednn_kind kind;
@@ -228,7 +235,10 @@ typedef struct state {
     bool free_weights, packed_weights;
     ons_onednn_layout layout;
     const ons_packed *packed;   /* NULL: weights are packed in each run */
+    float scale;                /* 8-bit products: of the first factor, and its zero */
+    int zero;
     size_t weights_at, bias_at; /* in scratch, after oneDNN's own */
+    size_t scale_at;
     int result;                 /* whose memory is written */
     size_t result_bytes;
     char name[64];
@@ -255,7 +265,12 @@ static const int arg_names[][RESIDUAL] = {
 
 static dnnl_data_type_t find_type(ons_dtype t)
 {
-    return t == ONS_BF16 ? dnnl_bf16 : dnnl_f32;
+    return t == ONS_BF16 ? dnnl_bf16 : t == ONS_U8 ? dnnl_u8 : t == ONS_I8 ? dnnl_s8 : dnnl_f32;
+}
+
+static ons_dtype weight_type(ons_dtype factors)
+{
+    return factors == ONS_U8 ? ONS_I8 : factors;
 }
 
 /* In a hint, the forward product that a gradient belongs to, all factors are of one type. */
@@ -263,7 +278,7 @@ static dnnl_status_t init_tensor(md *m, const ons_onednn_desc *d, int i, bool hi
 {
     const ons_onednn_tensor *t = &d->at[i];
     bool free = i == WEIGHTS && d->free_weights, packed = free && d->kind != ONS_ONEDNN_CONV_GRAD_W;
-    dnnl_data_type_t type = find_type(hint || packed ? d->type : t->dtype);
+    dnnl_data_type_t type = find_type(packed ? weight_type(d->type) : hint ? d->type : t->dtype);
 
     return free ? init_any(m, t, type) : init_plain(m, t, type);
 }
@@ -283,11 +298,11 @@ static dnnl_status_t init_tensors(const ons_onednn_desc *d, md *mds, md_ref *at,
     return dnnl_success;
 }
 
-/* Adds operand i to the sums after what is already done to them. */
-static dnnl_status_t append_operand(recipe *r, int i)
+/* Adds operand i to the sums, or multiplies them by it, after what is already done to them. */
+static dnnl_status_t append_operand(recipe *r, int i, dnnl_alg_kind_t how)
 {
     r->arg[i] = DNNL_ARG_ATTR_MULTIPLE_POST_OP(dnnl_post_ops_len(r->ops)) | DNNL_ARG_SRC_1;
-    return dnnl_post_ops_append_binary(r->ops, dnnl_binary_add, r->at[i]);
+    return dnnl_post_ops_append_binary(r->ops, how, r->at[i]);
 }
 
 /* The bias that oneDNN knows comes before all this, so that with a factor it must come after. */
@@ -300,11 +315,13 @@ static dnnl_status_t init_attributes(recipe *r)
     if (st == dnnl_success && r->d->kind == ONS_ONEDNN_MATMUL && r->d->alpha != 1.f) {
         st = append_linear(r->ops, r->d->alpha);
         if (st == dnnl_success && r->at[BIAS])
-            st = append_operand(r, BIAS);
+            st = append_operand(r, BIAS, dnnl_binary_add);
         r->at[BIAS] = NULL;
     }
+    if (st == dnnl_success && r->at[SCALE])
+        st = append_operand(r, SCALE, dnnl_binary_mul);
     if (st == dnnl_success && r->at[RESIDUAL])
-        st = append_operand(r, RESIDUAL);
+        st = append_operand(r, RESIDUAL, dnnl_binary_add);
     if (st == dnnl_success)
         st = dnnl_primitive_attr_set_post_ops(r->attr, r->ops);
     if (st == dnnl_success)
@@ -379,7 +396,7 @@ static onestep_status check_implementation(const ons_prep *p, state *s, const re
     if (!s->free_weights)
         return ONESTEP_OK;
     s->layout.plain = r->d->at[WEIGHTS];
-    s->layout.dtype = s->kind == ONS_ONEDNN_CONV_GRAD_W ? ONS_F32 : r->d->type;
+    s->layout.dtype = s->kind == ONS_ONEDNN_CONV_GRAD_W ? ONS_F32 : weight_type(r->d->type);
     s->layout.n_threads = p->n_threads;
     s->layout.bytes = dnnl_memory_desc_get_size(r->at[WEIGHTS]);
     if (!read_blocks(r->at[WEIGHTS], &s->layout))
@@ -458,16 +475,25 @@ static bool packs_weights(const state *s)
     return s->free_weights && !s->packed && !s->packed_weights;
 }
 
-/* oneDNN's scratchpad, then weights that are packed in each run, then a bias gradient that nobody wants. */
+static size_t packed_bytes(const state *s)
+{
+    return s->layout.dtype == ONS_I8 ? ons_onednn_i8_bytes(&s->layout) : s->layout.bytes;
+}
+
+/*
+ * oneDNN's scratchpad, then weights that are packed in each run, then a bias gradient that nobody wants, or an 8-bit product's
+ * own bias and its scales.
+ */
 static void book_scratch(ons_prep *p, state *s, const recipe *r)
 {
     s->result = find_result(s->kind);
     s->result_bytes = dnnl_memory_desc_get_size(r->at[s->result]);
     s->weights_at = ons_cpu_align(r->at[SCRATCHPAD] ? dnnl_memory_desc_get_size(r->at[SCRATCHPAD]) : 0);
-    s->bias_at = s->weights_at + (packs_weights(s) ? ons_cpu_align(s->layout.bytes) : 0);
-    p->scratch_bytes = s->bias_at;
-    if (s->kind == ONS_ONEDNN_CONV_GRAD_W)
-        p->scratch_bytes += ons_cpu_align(dnnl_memory_desc_get_size(r->at[BIAS]));
+    s->bias_at = s->weights_at + (packs_weights(s) ? ons_cpu_align(packed_bytes(s)) : 0);
+    s->scale_at = s->bias_at;
+    if (s->kind == ONS_ONEDNN_CONV_GRAD_W || r->at[SCALE])
+        s->scale_at += ons_cpu_align(dnnl_memory_desc_get_size(r->at[BIAS]));
+    p->scratch_bytes = s->scale_at + (r->at[SCALE] ? ons_cpu_align(dnnl_memory_desc_get_size(r->at[SCALE])) : 0);
 }
 
 onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
@@ -486,6 +512,8 @@ onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
     s->kind = d->kind;
     s->free_weights = d->free_weights;
     s->packed_weights = d->packed_weights;
+    s->scale = d->scale;
+    s->zero = d->zero;
     ONS_TRY(create(p, s, &r));
     if (s->free_weights && !s->packed_weights && s->kind != ONS_ONEDNN_CONV_GRAD_W)
         ONS_TRY(ons_onednn_share(p, &s->layout, &s->packed));
@@ -522,6 +550,28 @@ static void point(state *s, int i, void *data)
     s->handle[i] = data;
 }
 
+static void pack_weights(const state *s, void *packed, const void *plain)
+{
+    if (s->layout.dtype == ONS_I8)
+        ons_onednn_i8_pack(&s->layout, packed, plain);
+    else
+        ons_onednn_pack(&s->layout, packed, plain);
+}
+
+/*
+ * What turns exact sums into results: a factor, and before it, since oneDNN 2.x adds a bias to the sums themselves and 3.x without
+ * scales of its own does so too, the bias in units of sums, less what the first factor's zero put into them.
+ */
+static void scale_sums(const state *s, const void *packed, const float *bias, float *own_bias, float *scale)
+{
+    const ons_onednn_i8 w = ons_onednn_i8_at(&s->layout, packed);
+
+    for (int64_t i = 0; i < w.n; i++) {
+        scale[i] = s->scale * w.scale[i];
+        own_bias[i] = (bias ? bias[i] / scale[i] : 0) - (float)s->zero * (float)w.sum[i];
+    }
+}
+
 void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch)
 {
     state *s = p->state;
@@ -531,13 +581,20 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
                                       : data[WEIGHTS];
     int threads;
 
+    if (packs_weights(s) && !grad_w)
+        pack_weights(s, weights, data[WEIGHTS]);
     for (int i = 0; i < ONS_ONEDNN_N_ROLES; i++)
         point(s, i, i == WEIGHTS ? weights : data[i]);
     if (grad_w && !data[BIAS])
         point(s, BIAS, (char *)scratch + s->bias_at);
     point(s, SCRATCHPAD, scratch);
-    if (packs_weights(s) && !grad_w)
-        ons_onednn_pack(&s->layout, weights, data[WEIGHTS]);
+    if (s->layout.dtype == ONS_I8) {
+        float *bias = (float *)((char *)scratch + s->bias_at), *scale = (float *)((char *)scratch + s->scale_at);
+
+        scale_sums(s, weights, data[BIAS], bias, scale);
+        point(s, BIAS, bias);
+        point(s, SCALE, scale);
+    }
     threads = ons_cpu_set_threads(p->n_threads);
     if (dnnl_primitive_execute(s->primitive, stream, s->n_args, s->args) != dnnl_success)
         memset(s->handle[s->result], 0xff, s->result_bytes); /* NaN: a run has no other way to say so */
@@ -563,6 +620,15 @@ const char *ons_onednn_refuse_not_bf16(const ons_node *n)
     for (int i = 0; i < n->n_out; i++)
         if (n->out[i] && n->out[i]->dtype != ONS_BF16 && n->out[i]->dtype != ONS_F32)
             return "a result is neither bf16 nor f32";
+    return NULL;
+}
+
+const char *ons_onednn_refuse_not_u8(const ons_node *n)
+{
+    if (n->in[0]->dtype != ONS_U8)
+        return "the first factor is not 8-bit";
+    if (!ons_cpu_has_int8())
+        return "the CPU has no fast products of 8-bit numbers (AVX-512 VNNI or AMX)";
     return NULL;
 }
 

@@ -24,6 +24,7 @@ typedef enum ons_onednn_role {
     ONS_ONEDNN_BIAS,
     ONS_ONEDNN_DST,
     ONS_ONEDNN_RESIDUAL,
+    ONS_ONEDNN_SCALE, /* of 8-bit products: what a sum is multiplied by, by output */
     ONS_ONEDNN_N_ROLES
 } ons_onednn_role;
 
@@ -36,7 +37,9 @@ typedef struct ons_onednn_tensor {
 
 typedef struct ons_onednn_desc {
     ons_onednn_kind kind;
-    ons_dtype type; /* of the factors: F32 or BF16 */
+    ons_dtype type; /* of the factors: F32 or BF16; U8: of the first, weights are then I8 */
+    float scale;    /* U8: first factors are scale * (number - zero) */
+    int zero;
     ons_onednn_tensor at[ONS_ONEDNN_N_ROLES];
     bool packed_weights; /* they come in the layout that oneDNN chose (with free_weights) */
     bool free_weights; /* oneDNN chooses the layout of the weights; otherwise they are read as they lie */
@@ -68,8 +71,9 @@ void ons_onednn_destroy(ons_prep *p);
 const ons_onednn_layout *ons_onednn_layout_of(const ons_prep *p);
 bool ons_onednn_same_layout(const ons_onednn_layout *a, const ons_onednn_layout *b);
 
-/* Reason to refuse unless the factors are bf16, else NULL. */
+/* Reason to refuse unless the factors are bf16, or the first is 8-bit and the CPU multiplies such, else NULL. */
 const char *ons_onednn_refuse_not_bf16(const ons_node *n);
+const char *ons_onednn_refuse_not_u8(const ons_node *n);
 
 /* Moves all weights between their plain form and the layout; `unpack` is for f32 alone. */
 void ons_onednn_pack(const ons_onednn_layout *l, void *packed, const void *plain);
@@ -83,6 +87,21 @@ void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_
 /* The same for layouts in lines of 16 outputs by two inputs of bf16; `strides` in the file by dimension, 0 where it has one index. false, and
  * nothing done: another layout. */
 bool ons_onednn_pack_lines(void *dst, const void *src, ons_dtype type, const ons_onednn_layout *l, const int64_t *strides, int row_dim);
+/*
+ * 8-bit weights (layout of type I8): behind the numbers, by output, lie the scales and the sums of numbers. Values come as in ons_onednn_pack, of any
+ * float type, and from a file as in ons_onednn_pack_file.
+ */
+typedef struct ons_onednn_i8 {
+    float *scale; /* [n] */
+    int32_t *sum; /* [n] */
+    int64_t n;
+} ons_onednn_i8;
+size_t ons_onednn_i8_bytes(const ons_onednn_layout *l); /* all of it */
+ons_onednn_i8 ons_onednn_i8_at(const ons_onednn_layout *l, const void *packed);
+void ons_onednn_i8_pack(const ons_onednn_layout *l, void *packed, const void *plain);
+void ons_onednn_i8_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param, const void *context);
+/* Strides in the file by dimension of the layout; false: some dimension is none of the parameter's. */
+bool ons_onednn_file_strides(const ons_onednn_layout *l, const ons_param *param, int64_t *strides);
 /* The parameter that a value is, or is a view of; NULL: it is computed. */
 const ons_node *ons_onednn_param(const ons_value *v);
 /* The packed copy in the parameter's set; *out NULL when operand 1 is no parameter, or its set is not known

@@ -43,6 +43,17 @@ static void place_values(const ons_node *n, const ons_value *at[ONS_ONEDNN_N_ROL
     }
 }
 
+/* The bias is there whether the operator has one or not: the first factor's zero is in it. */
+static void describe_8_bits(const ons_node *n, ons_onednn_desc *d)
+{
+    const int64_t o = n->in[1]->shape.d[0];
+
+    d->scale = (float)n->attrs.quantise.scale;
+    d->zero = n->attrs.quantise.zero;
+    d->at[ONS_ONEDNN_BIAS] = (ons_onednn_tensor){.n = 1, .d = {o}, .stride = {1}};
+    d->at[ONS_ONEDNN_SCALE] = (ons_onednn_tensor){.n = 4, .d = {1, o, 1, 1}, .stride = {o, 1, o, o}};
+}
+
 static onestep_status prepare(ons_prep *p)
 {
     const ons_attrs *a = &p->node->attrs;
@@ -61,6 +72,8 @@ static onestep_status prepare(ons_prep *p)
     for (int i = 0; i < ONS_ONEDNN_N_ROLES; i++)
         if (at[i])
             d.at[i] = value_at(at[i]);
+    if (d.type == ONS_U8)
+        describe_8_bits(p->node, &d);
     return ons_onednn_prepare(p, &d);
 }
 
@@ -118,7 +131,11 @@ static const ons_kernel rows[3][3][2] = {
 
 const ons_kernel *ons_onednn_conv_kernels(ons_op op, ons_onednn_rows which)
 {
+    static const ons_kernel u8_rows[] = {
+        {"onednn_int8", ons_onednn_refuse_not_u8, prepare, run_forward, ons_onednn_destroy}, {0}};
     int direction = op == ONS_OP_CONV2D ? 0 : op == ONS_OP_CONV2D_GRAD_X ? 1 : 2;
 
-    return rows[direction][which];
+    if (which == ONS_ONEDNN_U8)
+        return direction == 0 ? u8_rows : NULL;
+    return rows[direction][which - ONS_ONEDNN_BF16];
 }

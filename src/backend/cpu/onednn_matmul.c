@@ -24,6 +24,15 @@ static ons_onednn_tensor row_vector(const ons_value *v, bool batched)
     return (ons_onednn_tensor){.n = 3, .dtype = v->dtype, .d = {1, 1, n}, .stride = {n, n, 1}};
 }
 
+/* The bias is there whether the operator has one or not: the first factor's zero is in it. */
+static void describe_8_bits(const ons_node *n, int64_t columns, ons_onednn_desc *d)
+{
+    d->scale = (float)n->attrs.quantise.scale;
+    d->zero = n->attrs.quantise.zero;
+    d->at[ONS_ONEDNN_BIAS] = d->at[ONS_ONEDNN_SCALE] =
+        (ons_onednn_tensor){.n = 2, .d = {1, columns}, .stride = {columns, 1}};
+}
+
 static onestep_status prepare(ons_prep *p)
 {
     const ons_node *n = p->node;
@@ -48,6 +57,10 @@ static onestep_status prepare(ons_prep *p)
         d.at[ONS_ONEDNN_BIAS] = row_vector(n->in[next++], batch > 0);
     if (at->matmul.residual)
         d.at[ONS_ONEDNN_RESIDUAL] = matrix(batch, rows, columns, false, n->in[next]->dtype);
+    if (d.type == ONS_U8) {
+        d.free_weights = true;
+        describe_8_bits(n, columns, &d);
+    }
     return ons_onednn_prepare(p, &d);
 }
 
@@ -64,6 +77,10 @@ static void run(const ons_prep *p, const ons_args *a)
     ons_onednn_run(p, data, a->scratch);
 }
 
+static const ons_kernel u8_rows[] = {
+    {"onednn_int8", ons_onednn_refuse_not_u8, prepare, run, ons_onednn_destroy},
+    {0},
+};
 static const ons_kernel bf16_rows[] = {
     {"onednn_bf16", ons_onednn_refuse_not_bf16, prepare, run, ons_onednn_destroy},
     {0},
@@ -75,5 +92,7 @@ static const ons_kernel f32_rows[] = {
 
 const ons_kernel *ons_onednn_matmul_kernels(ons_onednn_rows which)
 {
+    if (which == ONS_ONEDNN_U8)
+        return u8_rows;
     return which == ONS_ONEDNN_BF16 ? bf16_rows : which == ONS_ONEDNN_F32 ? f32_rows : NULL;
 }

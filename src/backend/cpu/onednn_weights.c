@@ -124,8 +124,13 @@ void ons_onednn_unpack(const ons_onednn_layout *l, float *plain, const float *pa
 
 static void pack_param(void *dst, const float *src, const ons_param *param, const void *context)
 {
+    const ons_onednn_layout *l = context;
+
     (void)param;
-    ons_onednn_pack(context, dst, src);
+    if (l->dtype == ONS_I8)
+        ons_onednn_i8_pack(l, dst, src);
+    else
+        ons_onednn_pack(l, dst, src);
 }
 
 /* A name that two layouts of one parameter share only when they are the same. */
@@ -152,6 +157,7 @@ onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const o
 {
     const ons_node *leaf = ons_onednn_param(p->node->in[1]);
     ons_packer packer = {.from_values = pack_param};
+    const size_t bytes = l->dtype == ONS_I8 ? ons_onednn_i8_bytes(l) : l->bytes;
     ons_params *set;
     char name[640];
 
@@ -162,11 +168,12 @@ onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const o
     if (!set)
         return ONESTEP_OK;
     name_layout(l, name, sizeof name);
-    packer.from_file = ons_onednn_takes_file(l, ons_params_at(set, leaf->attrs.param.index)) ? ons_onednn_pack_file : NULL;
-    *out = ons_params_packed(set, leaf->attrs.param.index, name, l->bytes, packer, l, sizeof *l);
+    if (ons_onednn_takes_file(l, ons_params_at(set, leaf->attrs.param.index)))
+        packer.from_file = l->dtype == ONS_I8 ? ons_onednn_i8_pack_file : ons_onednn_pack_file;
+    *out = ons_params_packed(set, leaf->attrs.param.index, name, bytes, packer, l, sizeof *l);
     if (!*out)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a packed copy (%zu bytes) of its weight",
-                        p->node->layer, l->bytes);
+                        p->node->layer, bytes);
     p->packed_in |= 1u << 1;
     return ONESTEP_OK;
 }

@@ -34,8 +34,7 @@ static int64_t file_stride(const ons_param *param, int64_t s)
     return s == 1 ? plane : s == in ? 1 : s == width * in ? width : 0;
 }
 
-/* Strides in the file by dimension of the layout; false: some dimension is none of the parameter's. */
-static bool find_strides(const ons_onednn_layout *l, const ons_param *param, int64_t *strides)
+bool ons_onednn_file_strides(const ons_onednn_layout *l, const ons_param *param, int64_t *strides)
 {
     const int64_t count = ons_shape_count(&param->shape);
     int64_t product = 1;
@@ -68,8 +67,8 @@ bool ons_onednn_takes_file(const ons_onednn_layout *l, const ons_param *param)
 {
     int64_t strides[ONS_ONEDNN_MAX_DIMS];
 
-    return param->shape.n >= 2 && (l->dtype == ONS_BF16 || l->dtype == ONS_F32) &&
-           find_strides(l, param, strides) && find_rows(l, param, strides) >= 0;
+    return param->shape.n >= 2 && (l->dtype == ONS_BF16 || l->dtype == ONS_F32 || l->dtype == ONS_I8) &&
+           ons_onednn_file_strides(l, param, strides) && find_rows(l, param, strides) >= 0;
 }
 
 static void find_places(file_job *j, const int64_t *strides)
@@ -142,7 +141,7 @@ void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_
         .l = l, .packed = dst, .src = src, .type = type, .n_rows = n_rows, .row_size = count / n_rows};
     int64_t strides[ONS_ONEDNN_MAX_DIMS];
 
-    find_strides(l, param, strides);
+    ons_onednn_file_strides(l, param, strides);
     j.row_dim = find_rows(l, param, strides);
     if ((size_t)count * ons_dtype_size(l->dtype) != l->bytes)
         memset(dst, 0, l->bytes); /* what fills up blocks must be zero */

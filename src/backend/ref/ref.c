@@ -41,8 +41,13 @@ static ons_dtype native(void)
     return ONS_F32;
 }
 
+static bool multiplies_8_bits(void)
+{
+    return true;
+}
+
 #ifdef ONS_REAL_DOUBLE
-const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native, NULL};
+const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native, NULL, multiplies_8_bits};
 #else
-const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native, NULL};
+const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native, NULL, multiplies_8_bits};
 #endif

@@ -190,9 +190,36 @@ static void run_geglu_grad(const ons_node *n, const ons_args *a)
     }
 }
 
+/* x by the inverse of the scale in f32, exactly, then rounded. */
+static double quantise_one(const ons_attrs *at, double x)
+{
+    const float inverse = 1 / (float)at->quantise.scale;
+
+    return clamp(nearbyint(clamp((float)x * (double)inverse, -512, 512)) + at->quantise.zero, 0, 255);
+}
+
+static void run_quantise(const ons_node *n, const ons_args *a)
+{
+    const ons_attrs *at = &n->attrs;
+    int64_t y[ONS_MAX_DIMS], x[ONS_MAX_DIMS], steps[ONS_MAX_DIMS];
+
+    ref_strides(&n->in[0]->shape, x, steps);
+    ref_strides(&n->out[0]->shape, y, steps);
+    for (int64_t k = 0; k < ref_count(n->out[0]); k++) {
+        const int64_t c = k % y[3], column = k / y[3] % y[2] - at->quantise.pad_left,
+                      row = k / y[3] / y[2] % y[1] - at->quantise.pad_top, i = k / y[3] / y[2] / y[1];
+        const bool inside = row >= 0 && row < x[1] && column >= 0 && column < x[2];
+        const int64_t from = ((i * x[1] + row) * x[2] + column) * x[3] + c;
+
+        ref_out(n, a, 0, k, inside ? quantise_one(at, ref_in(n, a, 0, from)) : at->quantise.zero);
+    }
+}
+
 ref_fn REF(elementwise)(ons_op op)
 {
     switch (op) {
+    case ONS_OP_QUANTISE:
+        return run_quantise;
     case ONS_OP_ADD:
     case ONS_OP_SUB:
     case ONS_OP_MUL:

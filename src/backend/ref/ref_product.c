@@ -1,4 +1,6 @@
 /* Convolutions and matrix products, by their definitions. Activations [N, H, W, C], weights [O, kh, kw, C]. */
+#include <math.h>
+
 #include "backend/ref/ref.h"
 
 typedef struct geometry {
@@ -36,9 +38,51 @@ static int64_t source(const geometry *g, int64_t i, int64_t y, int64_t x, int64_
     return ((i * g->h + sy / g->zoom) * g->w + sx / g->zoom) * g->c;
 }
 
+/*
+ * Products with an 8-bit first operand: row o of the weights as numbers of -127..127 times a scale, in f32 as every
+ * backend rounds them.
+ */
+typedef struct numbers {
+    bool used;
+    float scale, inverse;
+} numbers;
+
+static float weight_at(const ons_node *n, const ons_args *a, int64_t i)
+{
+    return (float)ref_in(n, a, 1, i);
+}
+
+static numbers find_numbers(const ons_node *n, const ons_args *a, int64_t o)
+{
+    const int64_t row = ref_count(n->in[1]) / n->in[1]->shape.d[0];
+    numbers q = {.used = n->in[0]->dtype == ONS_U8};
+    float most = 0;
+
+    for (int64_t i = 0; q.used && i < row; i++)
+        most = fmaxf(most, fabsf(weight_at(n, a, o * row + i)));
+    q.scale = most > 0 ? most / 127 : 1;
+    q.inverse = 1 / q.scale;
+    return q;
+}
+
+/* x times w, or the two as numbers. */
+static double term(const ons_node *n, const ons_args *a, const numbers *q, int64_t x, int64_t w)
+{
+    if (!q->used)
+        return ref_in(n, a, 0, x) * ref_in(n, a, 1, w);
+    return (ref_in(n, a, 0, x) - n->attrs.quantise.zero) * nearbyintf(weight_at(n, a, w) * q->inverse);
+}
+
+/* What a sum of terms stands for. */
+static double sum_of(const ons_node *n, const numbers *q, double sum)
+{
+    return q->used ? sum * ((float)n->attrs.quantise.scale * q->scale) : sum;
+}
+
 static double conv_at(const ons_node *n, const ons_args *a, const geometry *g, int64_t i, int64_t y, int64_t x,
                       int64_t o)
 {
+    const numbers q = find_numbers(n, a, o);
     double sum = 0;
 
     for (int64_t ky = 0; ky < g->kh; ky++)
@@ -46,9 +90,9 @@ static double conv_at(const ons_node *n, const ons_args *a, const geometry *g, i
             int64_t at = source(g, i, y, x, ky, kx);
 
             for (int64_t c = 0; at >= 0 && c < g->c; c++)
-                sum += ref_in(n, a, 0, at + c) * ref_in(n, a, 1, ((o * g->kh + ky) * g->kw + kx) * g->c + c);
+                sum += term(n, a, &q, at + c, ((o * g->kh + ky) * g->kw + kx) * g->c + c);
         }
-    return sum;
+    return sum_of(n, &q, sum);
 }
 
 static void run_conv2d(const ons_node *n, const ons_args *a)
@@ -155,13 +199,13 @@ static void run_matmul(const ons_node *n, const ons_args *a)
 
     for (int64_t k = 0; k < ref_count(n->out[0]); k++) {
         int64_t j = k % y.columns, i = k / y.columns % y.rows, b = k / y.columns / y.rows;
+        const numbers q = find_numbers(n, a, j);
         double sum = 0;
 
         for (int64_t l = 0; l < inner; l++)
-            sum += ref_in(n, a, 0, b * x.rows * x.columns + (ta ? l * x.columns + i : i * x.columns + l)) *
-                   ref_in(n, a, 1,
-                          (shared ? 0 : b) * w.rows * w.columns + (tb ? j * w.columns + l : l * w.columns + j));
-        sum *= n->attrs.matmul.alpha;
+            sum += term(n, a, &q, b * x.rows * x.columns + (ta ? l * x.columns + i : i * x.columns + l),
+                        (shared ? 0 : b) * w.rows * w.columns + (tb ? j * w.columns + l : l * w.columns + j));
+        sum = sum_of(n, &q, sum) * n->attrs.matmul.alpha;
         if (bias >= 0)
             sum += ref_in(n, a, bias, j);
         if (residual >= 0)

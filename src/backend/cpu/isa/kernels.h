@@ -11,7 +11,7 @@ extern const ons_kernel ons_conv_kernels[], ons_conv_grad_x_kernels[], ons_conv_
     ons_geglu_kernels[], ons_sum_to_kernels[], ons_broadcast_kernels[], ons_group_norm_kernels[],
     ons_group_norm_grad_kernels[], ons_layer_norm_kernels[], ons_layer_norm_grad_kernels[],
     ons_attention_kernels[], ons_attention_grad_kernels[], ons_softmax_kernels[], ons_resample_kernels[],
-    ons_embedding_grad_kernels[], ons_timestep_kernels[];
+    ons_embedding_grad_kernels[], ons_timestep_kernels[], ons_quantise_kernels[];
 
 /* ons_convert by vectors. */
 void ons_isa_convert(void *dst, ons_dtype to, const void *src, ons_dtype from, size_t n);

@@ -43,6 +43,7 @@
 #define ons_softmax_kernels ISA(ons_softmax_kernels)
 #define ons_sum_to_kernels ISA(ons_sum_to_kernels)
 #define ons_timestep_kernels ISA(ons_timestep_kernels)
+#define ons_quantise_kernels ISA(ons_quantise_kernels)
 #define ons_unary_grad_kernels ISA(ons_unary_grad_kernels)
 #define ons_unary_kernels ISA(ons_unary_kernels)
 #define ons_outer_tiles ISA(ons_outer_tiles)

@@ -83,6 +83,8 @@ const ons_kernel *ons_cpu_kernels(ons_op op)
         return ons_softmax_kernels;
     case ONS_OP_TIMESTEP_EMBEDDING:
         return ons_timestep_kernels;
+    case ONS_OP_QUANTISE:
+        return ons_quantise_kernels;
     default:
         return find_elementwise(op);
     }
