@@ -15,20 +15,23 @@ typedef struct calibrate_args {
 
 static const cli_option options[] = {
     {'o', "output", CLI_TEXT, offsetof(calibrate_args, output), .unit = "FILE",
-     .help = "where to write; default int8.json in the model folder, MODEL.int8.json beside a single file, where --type "
+     .help = "where to write; default int8.json in the model folder, MODEL.int8.json beside a single file, "
+             "where --type "
              "int8 looks. Scales of another decoder that are there stay"},
     {0, "steps", CLI_INT, offsetof(calibrate_args, steps), .min = 1, .max = 1000,
      .help = "steps of the sampler, at whose timesteps ranges are taken; default the model's own"},
     {0, "count", CLI_INT, offsetof(calibrate_args, count), .min = 1, .max = 1000, .preset = "4",
      .help = "pictures whose ranges are taken; one more measures errors"},
     {0, "keep", CLI_REAL, offsetof(calibrate_args, keep), .min = 0, .max = 1, .preset = "0.1",
-     .help = "part of the UNet's work that stays bf16, in the layers where 8 bits spoil the picture most; 0 spares finding "
+     .help = "part of the UNet's work that stays bf16, in the layers where 8 bits spoil the picture most; 0 "
+             "spares finding "
              "them, which takes one small run per layer"},
     {0, "keep-error", CLI_REAL, offsetof(calibrate_args, keep_error), .min = 0, .max = 10, .preset = "0.1",
      .help = "layers whose result changes by more than this part of itself stay bf16"},
     {'W', "width", CLI_INT, offsetof(calibrate_args, width), .max = 8192,
      .help = "pixels; default the model's own; the scales serve all sizes"},
-    {'H', "height", CLI_INT, offsetof(calibrate_args, height), .max = 8192, .help = "pixels; default the model's own"},
+    {'H', "height", CLI_INT, offsetof(calibrate_args, height), .max = 8192,
+     .help = "pixels; default the model's own"},
     {'t', "threads", CLI_INT, offsetof(calibrate_args, n_threads), .max = 1024,
      .help = "compute threads; 0: one per physical core", .preset = "0"},
     {'v', "verbose", CLI_FLAG, offsetof(calibrate_args, verbose), .help = "list every layer with its error"},
@@ -49,7 +52,8 @@ static void tell(const ons_int8 *s, const char *path)
                         net->layers[i].keep ? " (kept in bf16)" : "");
         }
         if (net->known)
-            ons_info("%s: %d layers of the %s, %d of them kept in bf16", path, net->n, ons_int8_part_names[p], kept);
+            ons_info("%s: %d layers of the %s, %d of them kept in bf16", path, net->n, ons_int8_part_names[p],
+                     kept);
     }
 }
 
@@ -96,9 +100,10 @@ static const cli_group groups[] = {
 const cli_command cli_cmd_calibrate = {
     .name = "calibrate",
     .summary = "measure the scales that --type int8 needs",
-    .details = "Draws a few pictures in bf16 with the model's own settings and notes the range of what every layer "
-               "reads, then what each layer loses in 8 bits. Weights are not changed; the file that results is small "
-               "and can be read and edited.",
+    .details =
+        "Draws a few pictures in bf16 with the model's own settings and notes the range of what every layer "
+        "reads, then what each layer loses in 8 bits. Weights are not changed; the file that results is small "
+        "and can be read and edited.",
     .groups = groups,
     .values_size = sizeof(calibrate_args),
     .run = run,

@@ -55,9 +55,10 @@ static onestep_status measure_now(const cli_model *o, const cli_common *c, const
     ons_model *m = NULL;
     onestep_status st;
 
-    ons_warn("%s is not there: the scales that int8 needs are measured first, as in every run until they are kept "
-             "(onestep calibrate -m %s)",
-             path, o->model);
+    ons_warn(
+        "%s is not there: the scales that int8 needs are measured first, as in every run until they are kept "
+        "(onestep calibrate -m %s)",
+        path, o->model);
     ONS_TRY(cli_open_model(o, &m));
     ONS_TRY(cli_calibrate(m, &calibration, out));
 fail:
@@ -77,7 +78,8 @@ static onestep_status obtain_scales(const cli_model *o, const cli_common *c, ons
     else
         st = measure_now(o, c, path, out);
     if (st == ONESTEP_OK && !c->int8_scales && (o->loras.n || o->unet) && ons_path_exists(path))
-        ons_warn("%s was measured without --lora and --unet; onestep calibrate with them and -o FILE makes scales of "
+        ons_warn("%s was measured without --lora and --unet; onestep calibrate with them and -o FILE makes "
+                 "scales of "
                  "their own (--int8-scales FILE)",
                  path);
     ons_free(path);

@@ -1,7 +1,7 @@
 /*
- * Calibrating: pictures of everyday prompts are drawn in bf16 with the model's own settings, so that the ranges are
- * those of the timesteps at which it is sampled; one more picture measures what each layer loses in 8 bits, and the
- * layers that lose most stay bf16.
+ * Calibrating: pictures of everyday prompts are drawn in bf16 with the model's own settings, so that the ranges
+ * are those of the timesteps at which it is sampled; one more picture measures what each layer loses in 8 bits,
+ * and the layers that lose most stay bf16.
  */
 #include <math.h>
 #include <string.h>
@@ -12,14 +12,10 @@
 #include "pipeline/generate.h"
 
 static const char *const prompts[] = {
-    "a photograph of a red fox in the snow",
-    "portrait of an old man with a beard, oil painting",
-    "a city street at night in the rain, neon lights",
-    "a bowl of fruit on a wooden table",
-    "mountains and a lake in the morning, wide angle",
-    "cartoon drawing of a happy robot, white background",
-    "close-up of a flower with drops of water",
-    "a cat",
+    "a photograph of a red fox in the snow",           "portrait of an old man with a beard, oil painting",
+    "a city street at night in the rain, neon lights", "a bowl of fruit on a wooden table",
+    "mountains and a lake in the morning, wide angle", "cartoon drawing of a happy robot, white background",
+    "close-up of a flower with drops of water",        "a cat",
 };
 enum { N_PROMPTS = sizeof prompts / sizeof *prompts, EFFECT_LATENTS = 16 };
 
@@ -105,8 +101,8 @@ fail:
 }
 
 /*
- * What a layer's error does to the latents differs by orders of magnitude between layers: one run for each, with all
- * others in bf16. On small pictures, since only the order matters.
+ * What a layer's error does to the latents differs by orders of magnitude between layers: one run for each,
+ * with all others in bf16. On small pictures, since only the order matters.
  */
 static onestep_status measure_effects(calibration *c)
 {
@@ -167,7 +163,8 @@ static onestep_status take_over(ons_int8_network *net, const ons_seen *seen, dou
         const ons_seen_layer *from = &seen->layers[i];
         ons_int8_layer *to = &net->layers[i];
 
-        *to = (ons_int8_layer){.layer = ons_strdup(from->layer), .scale = from->scale, .zero = from->zero, .error = -1};
+        *to = (ons_int8_layer){
+            .layer = ons_strdup(from->layer), .scale = from->scale, .zero = from->zero, .error = -1};
         if (!to->layer)
             return ons_fail(ONESTEP_NO_MEMORY, "no memory for the scales of %d layers", seen->n);
         net->n++;

@@ -1,6 +1,6 @@
 /*
- * What 8 bits do to one layer: its product runs once more in 8 bits, as a plan of its own, on the operands of the
- * bf16 product that has just run, by the kernels that will run later.
+ * What 8 bits do to one layer: its product runs once more in 8 bits, as a plan of its own, on the operands of
+ * the bf16 product that has just run, by the kernels that will run later.
  */
 #include "pipeline/calibrate_impl.h"
 
@@ -74,8 +74,8 @@ static void add_squares(ons_seen_layer *l, const ons_node *n, const ons_args *ar
 }
 
 /* A plan of the product in 8 bits that has run on the operands. */
-static onestep_status run_8_bits(const ons_seen *s, const ons_seen_layer *l, const ons_node *n, const ons_args *args,
-                                 ons_plan **out)
+static onestep_status run_8_bits(const ons_seen *s, const ons_seen_layer *l, const ons_node *n,
+                                 const ons_args *args, ons_plan **out)
 {
     ons_plan_options o = {.n_threads = s->n_threads, .precision = ONS_BF16, .label = n->layer};
     ons_graph *g = NULL;
@@ -107,7 +107,8 @@ onestep_status ons_seen_measure(const ons_seen *s, ons_seen_layer *l, const ons_
     return st;
 }
 
-onestep_status ons_seen_replace(const ons_seen *s, const ons_seen_layer *l, const ons_node *n, const ons_args *args)
+onestep_status ons_seen_replace(const ons_seen *s, const ons_seen_layer *l, const ons_node *n,
+                                const ons_args *args)
 {
     ons_plan *p = NULL;
     const onestep_status st = run_8_bits(s, l, n, args, &p);

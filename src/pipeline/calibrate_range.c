@@ -1,6 +1,7 @@
 /*
- * Ranges of first operands, and the scales that follow: the range within what was seen whose rounding and clipping
- * together err least (mean square), which leaves out lonely far values where they cost everybody else digits.
+ * Ranges of first operands, and the scales that follow: the range within what was seen whose rounding and
+ * clipping together err least (mean square), which leaves out lonely far values where they cost everybody else
+ * digits.
  */
 #include <math.h>
 #include <string.h>
@@ -38,7 +39,8 @@ static ons_seen_layer *add_layer(ons_seen *s, const char *name)
         s->layers = grown;
         s->room = room;
     }
-    s->layers[s->n] = (ons_seen_layer){.layer = ons_strdup(name), .samples = ons_malloc(MAX_SAMPLES * sizeof(float))};
+    s->layers[s->n] =
+        (ons_seen_layer){.layer = ons_strdup(name), .samples = ons_malloc(MAX_SAMPLES * sizeof(float))};
     if (!s->layers[s->n].layer || !s->layers[s->n].samples) {
         ons_free(s->layers[s->n].layer);
         ons_free(s->layers[s->n].samples);
@@ -67,9 +69,10 @@ static onestep_status widen(ons_seen_layer *l, const ons_node *n, const uint16_t
         const float v = ons_bf16_to_f32(x[i]);
 
         if (!isfinite(v))
-            return ons_fail(ONESTEP_BAD_FILE,
-                            "%s reads values that are no numbers: damaged weights, or values that bf16 cannot hold",
-                            n->layer);
+            return ons_fail(
+                ONESTEP_BAD_FILE,
+                "%s reads values that are no numbers: damaged weights, or values that bf16 cannot hold",
+                n->layer);
         low = v < low ? v : low;
         high = v > high ? v : high;
     }
@@ -127,7 +130,8 @@ static void choose_scale(ons_seen_layer *l)
 
     for (int round = 0; round < 2; round++) /* the upper end, then the lower one */
         for (int i = 0; i < 16; i++) {
-            const double part = 1 - 0.05 * i, a = round ? l->low * part : low, b = round ? high : l->high * part;
+            const double part = 1 - 0.05 * i, a = round ? l->low * part : low,
+                         b = round ? high : l->high * part;
             double scale, error;
             int zero;
 

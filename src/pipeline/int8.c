@@ -71,6 +71,7 @@ onestep_status ons_int8_check(const ons_int8 *s, const ons_model *m)
         if (!s->parts[needed[i]].known)
             return ons_fail(ONESTEP_BAD_FILE,
                             "%s: no scales for the %s; add them with onestep calibrate%s -o %s", s->source,
-                            ons_int8_part_names[needed[i]], i ? " and the same --taesd or --vae" : "", s->source);
+                            ons_int8_part_names[needed[i]], i ? " and the same --taesd or --vae" : "",
+                            s->source);
     return ONESTEP_OK;
 }

@@ -18,10 +18,11 @@ static onestep_status read_layer(const json_t *value, const char *what, const ch
     ONS_TRY(ons_json_int(value, what, "zero", 0, 0, 255, &out->zero));
     ONS_TRY(ons_json_real(value, what, "error", -1, &out->error));
     if (!(out->scale >= FLT_MIN && out->scale <= FLT_MAX) || !isfinite(out->error))
-        return ons_fail(ONESTEP_BAD_FILE,
-                        "%s: layer %s has the scale %g; a positive number is needed. Make the file again with onestep "
-                        "calibrate",
-                        what, name, out->scale);
+        return ons_fail(
+            ONESTEP_BAD_FILE,
+            "%s: layer %s has the scale %g; a positive number is needed. Make the file again with onestep "
+            "calibrate",
+            what, name, out->scale);
     out->layer = ons_strdup(name);
     if (!out->layer)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to read it", what);
@@ -37,19 +38,21 @@ static ons_int8_layer *find_layer(const ons_int8_network *net, const char *name)
     return NULL;
 }
 
-static onestep_status read_kept(const json_t *root, const char *what, const char *part, const ons_int8_network *net)
+static onestep_status read_kept(const json_t *root, const char *what, const char *part,
+                                const ons_int8_network *net)
 {
     const json_t *keep = json_object_get(root, "keep"), *names = json_object_get(keep, part), *name;
     size_t i;
 
     if ((keep && !json_is_object(keep)) || (names && !json_is_array(names)))
         return ons_fail(ONESTEP_BAD_FILE, "%s: keep must hold a list of layers per network", what);
-    json_array_foreach (names, i, name) {
+    json_array_foreach(names, i, name)
+    {
         ons_int8_layer *l = json_is_string(name) ? find_layer(net, json_string_value(name)) : NULL;
 
         if (!l)
-            return ons_fail(ONESTEP_BAD_FILE, "%s: keep.%s names a layer (%s) that the file has no scale of", what,
-                            part, json_is_string(name) ? json_string_value(name) : "no text");
+            return ons_fail(ONESTEP_BAD_FILE, "%s: keep.%s names a layer (%s) that the file has no scale of",
+                            what, part, json_is_string(name) ? json_string_value(name) : "no text");
         l->keep = true;
     }
     return ONESTEP_OK;
@@ -69,7 +72,8 @@ static onestep_status read_part(const json_t *root, const char *what, const char
     net->layers = ons_calloc(json_object_size(layers) + 1, sizeof *net->layers);
     if (!net->layers)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to read it", what);
-    json_object_foreach (layers, name, value) {
+    json_object_foreach(layers, name, value)
+    {
         ONS_TRY(read_layer(value, what, name, &net->layers[net->n]));
         net->n++;
     }
@@ -87,8 +91,10 @@ static onestep_status read_all(const json_t *root, const char *what, ons_int8 *s
         return ons_fail(ONESTEP_BAD_FILE, "%s: no JSON object with scales", what);
     ONS_TRY(ons_json_int(root, what, "version", 0, 0, 1 << 30, &version));
     if (version != ONS_INT8_VERSION)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: version %d of scales, this program reads %d; make it again with onestep "
-                        "calibrate", what, version, ONS_INT8_VERSION);
+        return ons_fail(ONESTEP_BAD_FILE,
+                        "%s: version %d of scales, this program reads %d; make it again with onestep "
+                        "calibrate",
+                        what, version, ONS_INT8_VERSION);
     for (int p = 0; p < ONS_INT8_PARTS; p++)
         ONS_TRY(read_part(root, what, ons_int8_part_names[p], &s->parts[p]));
     ONS_TRY(ons_int8_settle(s));

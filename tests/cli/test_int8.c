@@ -60,7 +60,8 @@ static void draw(const char *type, const char *file, const char *say)
 {
     program_run r = {0};
 
-    run_program(&r, "generate", "-m", model, "-p", "a cat", "-s", "1", "--type", type, "-o", in_folder(folder, file), NULL);
+    run_program(&r, "generate", "-m", model, "-p", "a cat", "-s", "1", "--type", type, "-o",
+                in_folder(folder, file), NULL);
     expect(&r, 0, say);
     free_run(&r);
 }
@@ -120,7 +121,8 @@ static void mistakes_are_told(void **state)
 
     (void)state;
     skip_without_int8();
-    run_program(&r, "generate", "-m", model, "-p", "x", "--type", "int8", "--int8-scales", in_folder(folder, "none.json"), NULL);
+    run_program(&r, "generate", "-m", model, "-p", "x", "--type", "int8", "--int8-scales",
+                in_folder(folder, "none.json"), NULL);
     expect(&r, 1, "none.json");
     write_text(bad, "{\"version\": 1, \"unet\": {}, \"decoder\": {}}");
     run_program(&r, "generate", "-m", model, "-p", "x", "--type", "int8", "--int8-scales", bad, "-o",
@@ -157,8 +159,10 @@ static void other_cpus_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scales_are_measured_and_kept), cmocka_unit_test(profile_shows_8_bit_products),
-        cmocka_unit_test(another_decoder_needs_its_own), cmocka_unit_test(mistakes_are_told),
+        cmocka_unit_test(scales_are_measured_and_kept),
+        cmocka_unit_test(profile_shows_8_bit_products),
+        cmocka_unit_test(another_decoder_needs_its_own),
+        cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(other_cpus_refuse),
     };
 

@@ -1,4 +1,5 @@
-/* The pass `quantise`: which products get 8-bit operands, where padding goes, what is shared and what is left alone. */
+/* The pass `quantise`: which products get 8-bit operands, where padding goes, what is shared and what is left
+ * alone. */
 #include "graph_test.h"
 
 static const ons_layer_scale rows[] = {{"a", 0.5, 7}, {"b", 0.5, 7}, {"c", 0.25, 9}, {"kept", 0, 0}};
@@ -57,10 +58,12 @@ static void padding_moves(void **state)
     const ons_node *n;
 
     ons_graph_push(g, "a");
-    y = ons_conv2d(g, x, frozen(g, "w", 0, ONS_SHAPE4(32, 3, 3, 32)), NULL, NULL, (ons_conv_geometry){1, 1, 2, 1, 0});
+    y = ons_conv2d(g, x, frozen(g, "w", 0, ONS_SHAPE4(32, 3, 3, 32)), NULL, NULL,
+                   (ons_conv_geometry){1, 1, 2, 1, 0});
     ons_graph_pop(g);
     ons_graph_push(g, "b");
-    z = ons_conv2d(g, x, frozen(g, "v", 1, ONS_SHAPE4(32, 1, 1, 32)), NULL, NULL, (ons_conv_geometry){1, 0, 0, 0, 0});
+    z = ons_conv2d(g, x, frozen(g, "v", 1, ONS_SHAPE4(32, 1, 1, 32)), NULL, NULL,
+                   (ons_conv_geometry){1, 0, 0, 0, 0});
     ons_graph_pop(g);
     ons_graph_output(g, ons_add(g, y, z), "y");
     assert_int_equal(optimise(g, &scales), ONESTEP_OK);
@@ -76,10 +79,11 @@ static void padding_moves(void **state)
 static void some_stay(void **state)
 {
     ons_graph *g = *state;
-    ons_value *x = input3(g, "x", 1, 5, 32), *kept = linear(g, "kept", x, 0, 32), *narrow = linear(g, "narrow", x, 1, 31);
+    ons_value *x = input3(g, "x", 1, 5, 32), *kept = linear(g, "kept", x, 0, 32),
+              *narrow = linear(g, "narrow", x, 1, 31);
     ons_value *trained = ons_matmul(g, x, param(g, "t", 2, ONS_SHAPE2(32, 32)), false, true, 1, NULL, NULL);
-    ons_value *one_row = ons_matmul(g, input2(g, "t", 1, 32), frozen(g, "r", 3, ONS_SHAPE2(32, 32)), false, true, 1,
-                                    NULL, NULL);
+    ons_value *one_row =
+        ons_matmul(g, input2(g, "t", 1, 32), frozen(g, "r", 3, ONS_SHAPE2(32, 32)), false, true, 1, NULL, NULL);
 
     ons_graph_output(g, ons_unary(g, ONS_OP_SILU, kept), "a");
     ons_graph_output(g, ons_unary(g, ONS_OP_SILU, narrow), "b");
@@ -119,7 +123,8 @@ static void a_missing_layer_is_named(void **state)
 static void rules_refuse(void **state)
 {
     ons_graph *g = *state;
-    ons_value *x = ons_input(g, "x", ONS_U8, &ONS_SHAPE4(1, 5, 5, 32)), *w = frozen(g, "w", 0, ONS_SHAPE4(32, 3, 3, 32));
+    ons_value *x = ons_input(g, "x", ONS_U8, &ONS_SHAPE4(1, 5, 5, 32)),
+              *w = frozen(g, "w", 0, ONS_SHAPE4(32, 3, 3, 32));
 
     ons_conv2d(g, x, w, NULL, NULL, same3);
     assert_true(ons_graph_failed(g));
@@ -130,8 +135,12 @@ static void rules_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        GRAPH_TEST(products_of_one_value_share), GRAPH_TEST(padding_moves), GRAPH_TEST(some_stay),
-        GRAPH_TEST(can_be_switched_off), GRAPH_TEST(a_missing_layer_is_named), GRAPH_TEST(rules_refuse),
+        GRAPH_TEST(products_of_one_value_share),
+        GRAPH_TEST(padding_moves),
+        GRAPH_TEST(some_stay),
+        GRAPH_TEST(can_be_switched_off),
+        GRAPH_TEST(a_missing_layer_is_named),
+        GRAPH_TEST(rules_refuse),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /*
- * 8-bit products and what makes their operands: every kernel of every list against ref, over odd shapes. Weights are
- * parameters, in f32 or mapped from a 16-bit file, or values computed elsewhere, which are packed in each run.
+ * 8-bit products and what makes their operands: every kernel of every list against ref, over odd shapes.
+ * Weights are parameters, in f32 or mapped from a 16-bit file, or values computed elsewhere, which are packed
+ * in each run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,7 +56,8 @@ static void *run_kernel(const ons_kernel *k, const ons_node *n, ons_params *para
         return NULL;
     if (params)
         assert_int_equal(ons_params_refresh(params), ONESTEP_OK);
-    out[0] = ons_calloc_aligned((size_t)ons_shape_count(&n->out[0]->shape) * ons_dtype_size(n->out[0]->dtype) + 64);
+    out[0] =
+        ons_calloc_aligned((size_t)ons_shape_count(&n->out[0]->shape) * ons_dtype_size(n->out[0]->dtype) + 64);
     scratch = ons_calloc_aligned(prep.scratch_bytes + 64);
     k->run(&prep, &(ons_args){in, out, scratch});
     ons_free_aligned(scratch);
@@ -123,8 +125,8 @@ static ons_value *add_weights(ons_graph *g, const product *c, ons_params *params
 
     if (!c->param)
         return ons_input(g, "w", ONS_BF16, &c->w);
-    assert_int_equal(ons_params_require(params, "w", c->conv ? ONS_PARAM_CONV : ONS_PARAM_MATRIX, &c->w, ONS_INIT_ZERO, 0,
-                                        &index),
+    assert_int_equal(ons_params_require(params, "w", c->conv ? ONS_PARAM_CONV : ONS_PARAM_MATRIX, &c->w,
+                                        ONS_INIT_ZERO, 0, &index),
                      ONESTEP_OK);
     assert_int_equal(ons_params_allocate(params), ONESTEP_OK);
     random_floats(ons_params_data(params, index), ons_shape_count(&c->w), -0.5, 0.5);
@@ -186,12 +188,48 @@ static void check_product(const product *c)
 static void convolutions_agree_with_ref(void **state)
 {
     const product cases[] = {
-        {.conv = true, .x = ONS_SHAPE4(1, 9, 7, 32), .w = ONS_SHAPE4(32, 3, 3, 32), .stride = 1, .zero = 3, .param = true, .bias = true},
-        {.conv = true, .x = ONS_SHAPE4(2, 6, 11, 33), .w = ONS_SHAPE4(37, 3, 3, 33), .stride = 1, .zero = 128, .param = true, .bias = true, .residual = true},
-        {.conv = true, .x = ONS_SHAPE4(1, 9, 9, 64), .w = ONS_SHAPE4(48, 3, 3, 64), .stride = 2, .zero = 255, .param = true, .residual = true},
-        {.conv = true, .x = ONS_SHAPE4(1, 5, 6, 40), .w = ONS_SHAPE4(130, 1, 1, 40), .stride = 1, .zero = 0, .param = true},
-        {.conv = true, .x = ONS_SHAPE4(1, 6, 5, 32), .w = ONS_SHAPE4(32, 2, 2, 32), .stride = 1, .zero = 77, .bias = true},
-        {.conv = true, .x = ONS_SHAPE4(1, 5, 5, 64), .w = ONS_SHAPE4(64, 3, 3, 64), .stride = 1, .zero = 9, .param = true, .zero_row = true, .bias = true},
+        {.conv = true,
+         .x = ONS_SHAPE4(1, 9, 7, 32),
+         .w = ONS_SHAPE4(32, 3, 3, 32),
+         .stride = 1,
+         .zero = 3,
+         .param = true,
+         .bias = true},
+        {.conv = true,
+         .x = ONS_SHAPE4(2, 6, 11, 33),
+         .w = ONS_SHAPE4(37, 3, 3, 33),
+         .stride = 1,
+         .zero = 128,
+         .param = true,
+         .bias = true,
+         .residual = true},
+        {.conv = true,
+         .x = ONS_SHAPE4(1, 9, 9, 64),
+         .w = ONS_SHAPE4(48, 3, 3, 64),
+         .stride = 2,
+         .zero = 255,
+         .param = true,
+         .residual = true},
+        {.conv = true,
+         .x = ONS_SHAPE4(1, 5, 6, 40),
+         .w = ONS_SHAPE4(130, 1, 1, 40),
+         .stride = 1,
+         .zero = 0,
+         .param = true},
+        {.conv = true,
+         .x = ONS_SHAPE4(1, 6, 5, 32),
+         .w = ONS_SHAPE4(32, 2, 2, 32),
+         .stride = 1,
+         .zero = 77,
+         .bias = true},
+        {.conv = true,
+         .x = ONS_SHAPE4(1, 5, 5, 64),
+         .w = ONS_SHAPE4(64, 3, 3, 64),
+         .stride = 1,
+         .zero = 9,
+         .param = true,
+         .zero_row = true,
+         .bias = true},
     };
 
     (void)state;
@@ -203,7 +241,12 @@ static void matrices_agree_with_ref(void **state)
 {
     const product cases[] = {
         {.x = ONS_SHAPE3(1, 17, 32), .w = ONS_SHAPE2(32, 32), .zero = 128, .param = true, .bias = true},
-        {.x = ONS_SHAPE3(2, 13, 77), .w = ONS_SHAPE2(129, 77), .zero = 0, .param = true, .bias = true, .residual = true},
+        {.x = ONS_SHAPE3(2, 13, 77),
+         .w = ONS_SHAPE2(129, 77),
+         .zero = 0,
+         .param = true,
+         .bias = true,
+         .residual = true},
         {.x = ONS_SHAPE3(1, 64, 320), .w = ONS_SHAPE2(35, 320), .zero = 200, .param = true, .residual = true},
         {.x = ONS_SHAPE3(1, 1, 1280), .w = ONS_SHAPE2(64, 1280), .zero = 255, .param = true, .zero_row = true},
         {.x = ONS_SHAPE3(1, 9, 48), .w = ONS_SHAPE2(48, 48), .zero = 31},
@@ -217,7 +260,8 @@ static void matrices_agree_with_ref(void **state)
 /* Far values saturate; halves go to even. Without fused multiply-adds a half may fall to either side. */
 static void check_quantise(const ons_shape *x, ons_dtype type, double scale, int zero, int pad)
 {
-    ons_attrs a = {.quantise = {.scale = scale, .zero = zero, .pad_top = pad, .pad_left = 2 * pad, .pad_right = pad}};
+    ons_attrs a = {
+        .quantise = {.scale = scale, .zero = zero, .pad_top = pad, .pad_left = 2 * pad, .pad_right = pad}};
     ons_graph *g = NULL;
     ons_value *in, *y;
     onestep_status st;
@@ -234,7 +278,8 @@ static void check_quantise(const ons_shape *x, ons_dtype type, double scale, int
         ((float *)data)[2] = INFINITY;
     }
     want = run_kernel(ons_backend_ref.kernels(ONS_OP_QUANTISE), y->node, NULL, 1, (const void *[]){data}, &st);
-    assert_true(check_list(ons_backend_cpu.kernels(ONS_OP_QUANTISE), y->node, NULL, (const void *[]){data}, want, 1) > 0);
+    assert_true(check_list(ons_backend_cpu.kernels(ONS_OP_QUANTISE), y->node, NULL, (const void *[]){data},
+                           want, 1) > 0);
     for (const ons_cpu_variant *v = ons_cpu_variants; v->name; v++)
         if (v->supported())
             assert_true(check_list(v->kernels(ONS_OP_QUANTISE), y->node, NULL, (const void *[]){data}, want,

@@ -55,13 +55,15 @@ static void bad_files_are_named(void **state)
     assert_refused("{\"version\": 1, \"unet\": {\"a\": {\"scale\": \"x\"}}}", "scale");
     assert_refused("{\"version\": 1, \"unet\": {\"a\": {\"scale\": 1, \"zero\": 256}}}", "zero");
     assert_refused("{\"version\": 1, \"unet\": {}, \"keep\": []}", "keep must hold");
-    assert_refused("{\"version\": 1, \"unet\": {}, \"keep\": {\"unet\": [\"a\"]}}", "keep.unet names a layer (a)");
+    assert_refused("{\"version\": 1, \"unet\": {}, \"keep\": {\"unet\": [\"a\"]}}",
+                   "keep.unet names a layer (a)");
 }
 
 static void saving_keeps_other_decoders(void **state)
 {
     char path[] = "/tmp/onestep_int8_XXXXXX";
-    const char *kl = "{\"version\": 1, \"unet\": {\"a\": {\"scale\": 2, \"zero\": 5, \"error\": 0.25}}, \"decoder\": {\"d\": "
+    const char *kl = "{\"version\": 1, \"unet\": {\"a\": {\"scale\": 2, \"zero\": 5, \"error\": 0.25}}, "
+                     "\"decoder\": {\"d\": "
                      "{\"scale\": 4}}, \"keep\": {\"unet\": [\"a\"]}}";
     const char *tiny = "{\"version\": 1, \"unet\": {\"a\": {\"scale\": 3}}, \"tiny_decoder\": {}}";
     ons_int8 *s;

@@ -3,9 +3,9 @@
  * operand through a quantise.
  *
  * Activations are unsigned with a zero of their own, so that the range after SiLU, from -0.28 to far up, takes
- * all 256 numbers. A convolution's padding moves into the quantise, which writes a border of `zero`: the product
- * then needs no padding that means something else than 0, and what `zero` adds to its sums is one number per
- * output. Products that read one value by one scale share its quantise (q, k and v).
+ * all 256 numbers. A convolution's padding moves into the quantise, which writes a border of `zero`: the
+ * product then needs no padding that means something else than 0, and what `zero` adds to its sums is one
+ * number per output. Products that read one value by one scale share its quantise (q, k and v).
  *
  * Rejected: signed activations around 0, for which CPUs with VNNI need the same correction and lose a bit.
  */
@@ -87,7 +87,8 @@ static bool same_quantise(const ons_attrs *a, const ons_attrs *b)
 static ons_value *find_quantise(const ons_graph *g, const ons_value *x, const ons_attrs *a)
 {
     for (int i = g->n_nodes - 1; i >= 0 && g->nodes[i] != x->node; i--)
-        if (g->nodes[i]->op == ONS_OP_QUANTISE && g->nodes[i]->in[0] == x && same_quantise(&g->nodes[i]->attrs, a))
+        if (g->nodes[i]->op == ONS_OP_QUANTISE && g->nodes[i]->in[0] == x &&
+            same_quantise(&g->nodes[i]->attrs, a))
             return g->nodes[i]->out[0];
     return NULL;
 }

@@ -12,7 +12,7 @@ typedef struct job {
     ons_dtype type;
     float inverse, low, high; /* 1 / scale; what stays within 0..255 and a little more */
     int zero;
-    int64_t rows, size;       /* of the source, without border */
+    int64_t rows, size; /* of the source, without border */
     int64_t top, left, right, out_rows;
 } job;
 
@@ -120,7 +120,8 @@ static void run(const ons_prep *p, const ons_args *a)
 
 static const char *refuse(const ons_node *n)
 {
-    return n->in[0]->dtype == ONS_BF16 || n->in[0]->dtype == ONS_F32 ? NULL : "the values are neither bf16 nor f32";
+    return n->in[0]->dtype == ONS_BF16 || n->in[0]->dtype == ONS_F32 ? NULL
+                                                                     : "the values are neither bf16 nor f32";
 }
 
 const ons_kernel ons_quantise_kernels[] = {{"vectors", refuse, NULL, run, NULL}, {0}};
