@@ -46,6 +46,7 @@ typedef struct ons_backend {
     bool (*fuses_upsampling)(const ons_node *conv);  /* in bf16, has it a kernel for the conv2d_upsampled that a conv2d of an upsample2x
                                                         would be? NULL: for none */
     bool (*multiplies_8_bits)(void);                 /* fast enough for 8-bit products to be of use */
+    bool (*keeps_16_bits)(const ons_node *n);        /* does it compute this bf16 product as fast as it would in 8 bits? NULL: none */
 } ons_backend;
 /* What the cpu backend's packed weights depend on: instruction sets and oneDNN's version. */
 const char *ons_cpu_machine(void);

@@ -166,10 +166,10 @@ onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, o
     ons_evaluator_register();
     ONS_TRY(read_switches(p));
     ONS_TRY(ons_graph_finish(p->graph));
-    if (options->precision == ONS_BF16 && !options->scales && /* in 8 bits folding saves more */
-        p->backend->fuses_upsampling && !(p->options.passes_off & ONS_PASS_FUSE_UPSAMPLE))
+    if (options->precision == ONS_BF16 && p->backend->fuses_upsampling &&
+        !(p->options.passes_off & ONS_PASS_FUSE_UPSAMPLE))
         ons_graph_fuse_upsample(p->graph, p->backend->fuses_upsampling);
-    ons_graph_set_scales(p->graph, options->scales);
+    ons_graph_set_scales(p->graph, options->scales, p->backend->keeps_16_bits);
     ONS_TRY(ons_graph_optimise(p->graph, p->options.passes_off,
                                options->precision == ONS_BF16 ? ONS_BF16 : ONS_F32));
     ONS_TRY(find_used_slots(p));

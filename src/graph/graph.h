@@ -178,8 +178,11 @@ typedef struct ons_scales {
     const char *source; /* for messages: where they come from */
 } ons_scales;
 const ons_layer_scale *ons_scales_find(const ons_scales *s, const char *layer); /* NULL: none */
-/* For the optimising that follows; the scales must live until then. NULL: nothing runs in 8 bits. */
-void ons_graph_set_scales(ons_graph *g, const ons_scales *scales);
+/*
+ * For the optimising that follows; the scales must live until then. NULL: nothing runs in 8 bits. `keeps` (may be NULL) tells products that stay as they
+ * are although there is a scale.
+ */
+void ons_graph_set_scales(ons_graph *g, const ons_scales *scales, bool (*keeps)(const ons_node *n));
 /* Can the product run in 8 bits: a convolution or linear layer with frozen weights, bf16 operands and more than a few channels. */
 bool ons_node_takes_8_bits(const ons_node *n);
 

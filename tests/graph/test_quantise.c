@@ -22,7 +22,7 @@ static ons_value *linear(ons_graph *g, const char *layer, ons_value *x, int inde
 
 static onestep_status optimise(ons_graph *g, const ons_scales *s)
 {
-    ons_graph_set_scales(g, s);
+    ons_graph_set_scales(g, s, NULL);
     return ons_graph_optimise(g, 0, ONS_BF16);
 }
 
@@ -101,7 +101,7 @@ static void can_be_switched_off(void **state)
     unsigned bits;
 
     ons_graph_output(g, linear(g, "b", ons_unary(g, ONS_OP_SILU, linear(g, "a", x, 0, 32)), 1, 32), "y");
-    ons_graph_set_scales(g, &scales);
+    ons_graph_set_scales(g, &scales, NULL);
     assert_int_equal(ons_passes_parse("quantise", &bits), ONESTEP_OK);
     assert_int_equal(ons_graph_optimise(g, bits, ONS_BF16), ONESTEP_OK);
     assert_int_equal(count_op(g, ONS_OP_QUANTISE), 0);

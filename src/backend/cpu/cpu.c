@@ -1,10 +1,10 @@
 /*
- * The cpu backend's tables, composed once, on first use. Per operator: our own and then oneDNN's bf16 rows where
- * the CPU multiplies bf16, oneDNN's f32 rows for shapes that it does better, our f32 kernels of the best instruction
- * set, oneDNN's f32 rows for all shapes, then the rows that convert. Without bf16 in the CPU oneDNN would
- * emulate it, which is slower than converting: its bf16 rows then stand last, for the tests. Where our build is
- * the generic one oneDNN has no rows: with SSE4.1 the kernel tests found 2.6.3's convolution plus residual
- * wrong.
+ * The cpu backend's tables, composed once, on first use. Per operator: our own and then oneDNN's bf16 rows
+ * where the CPU multiplies bf16, oneDNN's f32 rows for shapes that it does better, our f32 kernels of the best
+ * instruction set, oneDNN's f32 rows for all shapes, then the rows that convert. Without bf16 in the CPU oneDNN
+ * would emulate it, which is slower than converting: its bf16 rows then stand last, for the tests. Where our
+ * build is the generic one oneDNN has no rows: with SSE4.1 the kernel tests found 2.6.3's convolution plus
+ * residual wrong.
  */
 #include <pthread.h>
 
@@ -45,7 +45,8 @@ static int append(ons_kernel *list, int n, const ons_kernel *rows)
 
 static void compose_list(ons_kernel *list, ons_op op)
 {
-    const ons_kernel convert[] = {ons_cpu_convert_kernel, {0}}, upsampled[] = {ons_cpu_conv_upsampled_kernel, {0}};
+    const ons_kernel convert[] = {ons_cpu_convert_kernel, {0}},
+                     upsampled[] = {ons_cpu_conv_upsampled_kernel, {0}};
     const ons_kernel *rows[ONS_ONEDNN_F32 + 1] = {NULL};
     bool native = ons_cpu_has_bf16();
     int n;
@@ -110,7 +111,8 @@ static ons_dtype find_native(void)
 /* The kernel is asked about the node that the planner would make. */
 static bool fuses_upsampling(const ons_node *conv)
 {
-    ons_value x = *conv->in[0]->node->in[0], y = *conv->out[0], *in[] = {&x, conv->in[1], conv->n_in > 2 ? conv->in[2] : NULL};
+    ons_value x = *conv->in[0]->node->in[0], y = *conv->out[0],
+              *in[] = {&x, conv->in[1], conv->n_in > 2 ? conv->in[2] : NULL};
     const ons_kernel *best = find_kernels(ONS_OP_CONV2D_UPSAMPLED);
     ons_node n = *conv;
 
@@ -118,7 +120,18 @@ static bool fuses_upsampling(const ons_node *conv)
     n.in = in;
     n.out[0] = &y;
     x.dtype = y.dtype = ONS_BF16;
-    return best->refuse && !best->refuse(&n); /* the last row, which makes the picture after all, refuses nothing */
+    return best->refuse &&
+           !best->refuse(&n); /* the last row, which makes the picture after all, refuses nothing */
 }
 
-const ons_backend ons_backend_cpu = {"cpu", find_kernels, ONS_F32, find_native, fuses_upsampling, ons_cpu_has_int8};
+/* Winograd's algorithm does in bf16 what 8-bit products do directly. */
+static bool keeps_16_bits(const ons_node *n)
+{
+    const ons_kernel *own =
+        n->op == ONS_OP_CONV2D && ons_cpu_has_bf16() && !ons_cpu_has_amx() ? ons_cpu_bf16_kernels(n->op) : NULL;
+
+    return own && !own->refuse(n);
+}
+
+const ons_backend ons_backend_cpu = {
+    "cpu", find_kernels, ONS_F32, find_native, fuses_upsampling, ons_cpu_has_int8, keeps_16_bits};

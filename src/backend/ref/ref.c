@@ -47,7 +47,7 @@ static bool multiplies_8_bits(void)
 }
 
 #ifdef ONS_REAL_DOUBLE
-const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native, NULL, multiplies_8_bits};
+const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native, NULL, multiplies_8_bits, NULL};
 #else
-const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native, NULL, multiplies_8_bits};
+const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native, NULL, multiplies_8_bits, NULL};
 #endif

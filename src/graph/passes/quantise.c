@@ -32,9 +32,10 @@ const ons_layer_scale *ons_scales_find(const ons_scales *s, const char *layer)
     return NULL;
 }
 
-void ons_graph_set_scales(ons_graph *g, const ons_scales *scales)
+void ons_graph_set_scales(ons_graph *g, const ons_scales *scales, bool (*keeps)(const ons_node *n))
 {
     g->scales = scales;
+    g->keeps = keeps;
 }
 
 /* A frozen parameter, or computed from one: a convolution into which upsampling was folded adds parts of it. */
@@ -146,7 +147,7 @@ static onestep_status rebuild(ons_graph *g, ons_node *const *nodes, int n_nodes)
                             "%s: no scale for layer %s: made for another model, or by another version; make it "
                             "again with onestep calibrate",
                             g->scales->source, n->layer);
-        if ((s && s->scale > 0 && !convert(g, n, s)) || !ons_graph_append_node(g, n))
+        if ((s && s->scale > 0 && !(g->keeps && g->keeps(n)) && !convert(g, n, s)) || !ons_graph_append_node(g, n))
             return ons_fail(ONESTEP_NO_MEMORY, "no memory to choose 8-bit products");
     }
     return ONESTEP_OK;
