@@ -7,10 +7,8 @@
 #include "base/system.h"
 
 #define THREADS                                                                                                \
-    {                                                                                                          \
-        't', "threads", CLI_INT, offsetof(cli_common, n_threads),                                              \
-            .max = 1024, .help = "compute threads; 0: one per physical core", .preset = "0"                    \
-    }
+    {'t', "threads", CLI_INT, offsetof(cli_common, n_threads), .max = 1024,                                    \
+     .help = "compute threads; 0: one per physical core", .preset = "0"}
 #define VERBOSITY                                                                                              \
     {'v', "verbose", CLI_FLAG, offsetof(cli_common, verbose), .help = "say more: times, memory, model"},       \
     {                                                                                                          \
@@ -20,9 +18,7 @@
 const cli_option cli_common_options[] = {
     THREADS,
     {0, "type", CLI_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16", .preset = "auto",
-     .help = "arithmetic; auto: f32 or bf16, the faster one that the CPU has natively; int8: the UNet a third "
-             "faster and in "
-             "half the memory, less exact"},
+     .help = "arithmetic; auto: the faster one that the CPU has natively"},
     VERBOSITY,
     {0},
 };
@@ -30,9 +26,8 @@ const cli_option cli_common_options[] = {
 const cli_option cli_running_options[] = {
     THREADS,
     {0, "type", CLI_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16|int8", .preset = "auto",
-     .help = "arithmetic; auto: f32 or bf16, the faster one that the CPU has natively; int8: faster still and "
-             "half the "
-             "memory, a little less exact, after onestep calibrate"},
+     .help = "arithmetic; auto: f32 or bf16, the faster one that the CPU has natively; int8: the UNet "
+             "a third faster and in half the memory, less exact, after onestep calibrate"},
     {0, "int8-scales", CLI_TEXT, offsetof(cli_common, int8_scales), .unit = "FILE",
      .help = "scales for --type int8; default what onestep calibrate wrote for the model"},
     VERBOSITY,
