@@ -1,4 +1,5 @@
-/* onestep convert: any model that opens, written as a diffusers folder; weights packed for this machine, beside it or beside what is there. */
+/* onestep convert: any model that opens, written as a diffusers folder; weights packed for this machine, beside
+ * it or beside what is there. */
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -29,8 +30,9 @@ static const cli_option packing[] = {
     {0, "packed", CLI_FLAG, offsetof(convert_args, packed),
      .help = "keep the weights as this machine's kernels want them too, in packed.safetensors: every start is "
              "faster. Without -o beside the model -m itself, which is left as it is"},
-    {0, "packed-type", CLI_CHOICE, offsetof(convert_args, common.type), .choices = "auto|f32|bf16", .preset = "auto",
-     .help = "arithmetic that they are for; auto: the faster one that the CPU has natively"},
+    {0, "packed-type", CLI_CHOICE, offsetof(convert_args, common.type), .choices = "auto|f32|bf16|int8",
+     .preset = "auto",
+     .help = "arithmetic that they are for; auto: f32 or bf16, the faster one that the CPU has natively"},
     {'t', "threads", CLI_INT, offsetof(convert_args, common.n_threads), .max = 1024,
      .help = "compute threads that they are for; 0: one per physical core", .preset = "0"},
     {'W', "width", CLI_INT, offsetof(convert_args, width), .max = 8192,
@@ -99,7 +101,7 @@ static onestep_status pack(const convert_args *a)
     onestep_status st;
 
     source.no_packed = true;
-    ONS_TRY(cli_open_model(&source, &m));
+    ONS_TRY(cli_open_to_run(&source, &a->common, &m));
     ONS_TRY(ons_model_write_packed(m, &o, &path, &bytes));
     ons_info("%s: %.0f MB of weights packed for %s on this machine", path, (double)bytes / 1e6,
              ons_dtype_name(o.precision));

@@ -96,6 +96,23 @@ static void profile_shows_8_bit_products(void **state)
     free_run(&r);
 }
 
+static void packed_weights_serve_8_bits(void **state)
+{
+    program_run r = {0};
+
+    (void)state;
+    skip_without_int8();
+    draw("int8", "plain.png", "1 picture");
+    run_program(&r, "convert", "-m", model, "--packed", "--packed-type", "int8", NULL);
+    expect(&r, 0, "packed for int8");
+    run_program(&r, "generate", "-v", "-m", model, "-p", "a cat", "-s", "1", "--type", "int8", "-o",
+                in_folder(folder, "packed.png"), NULL);
+    expect(&r, 0, "of the UNet's packed weights come from the packed file");
+    assert_same_file(in_folder(folder, "plain.png"), in_folder(folder, "packed.png"));
+    assert_int_equal(remove(in_folder(model, "packed.safetensors")), 0);
+    free_run(&r);
+}
+
 static void another_decoder_needs_its_own(void **state)
 {
     program_run r = {0};
@@ -161,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scales_are_measured_and_kept),
         cmocka_unit_test(profile_shows_8_bit_products),
+        cmocka_unit_test(packed_weights_serve_8_bits),
         cmocka_unit_test(another_decoder_needs_its_own),
         cmocka_unit_test(mistakes_are_told),
         cmocka_unit_test(other_cpus_refuse),
