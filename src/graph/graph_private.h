@@ -39,6 +39,8 @@ ons_node *ons_node_append(ons_graph *g, ons_op op, ons_value *const *in, int n_i
  * end. */
 ons_node **ons_graph_take_nodes(ons_graph *g);
 bool ons_graph_append_node(ons_graph *g, ons_node *n); /* false: no memory */
+/* A 3x3 convolution with frozen weights, stride 1, padding 1 and no residual, of an upsample2x. */
+bool ons_reads_upsampled(const ons_node *n);
 
 /* Copies constant data into the graph, 64-byte aligned; data may be NULL (zeros). NULL: no memory. */
 void *ons_graph_store(ons_graph *g, const void *data, size_t size_bytes);

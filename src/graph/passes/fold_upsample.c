@@ -8,8 +8,8 @@
  *
  * The four are put together by concatenating channels (that interleaves columns) and then rows. Sums of weights
  * depend on frozen weights alone, so that the planner computes them once. Small pictures are left alone: there
- * the weights are the larger part. For plans in bf16 whose backend has
- * no kernel of conv2d_upsampled for it; in f32 the kernels save more by Winograd's algorithm.
+ * the weights are the larger part. For plans in bf16 whose backend has no kernel of conv2d_upsampled for it; in f32 the
+ * kernels save more by Winograd's algorithm.
  */
 #include "graph/graph_private.h"
 
@@ -17,16 +17,9 @@ enum { MIN_PIXELS = 2048 };
 
 static bool is_foldable(const ons_node *n)
 {
-    const ons_value *x, *w;
+    const ons_shape *y = &n->out[0]->shape;
 
-    if (n->op != ONS_OP_CONV2D || n->attrs.conv.residual)
-        return false;
-    x = n->in[0];
-    w = n->in[1];
-    return x->node->op == ONS_OP_UPSAMPLE2X && w->node->op == ONS_OP_PARAM && !w->node->attrs.param.trainable &&
-           w->shape.d[1] == 3 && w->shape.d[2] == 3 && n->attrs.conv.stride == 1 &&
-           n->attrs.conv.pad_top == 1 && n->attrs.conv.pad_left == 1 && n->attrs.conv.pad_bottom == 1 &&
-           n->attrs.conv.pad_right == 1 && x->shape.d[0] * x->shape.d[1] * x->shape.d[2] >= 4 * MIN_PIXELS;
+    return ons_reads_upsampled(n) && y->d[0] * y->d[1] * y->d[2] >= 4 * MIN_PIXELS;
 }
 
 /* Three slices along an axis of the weights -> two, for an even or an odd place. */

@@ -5,7 +5,7 @@
  */
 #include "graph/graph_private.h"
 
-static bool is_fusable(const ons_node *n)
+bool ons_reads_upsampled(const ons_node *n)
 {
     const ons_value *x, *w;
 
@@ -24,7 +24,7 @@ void ons_graph_fuse_upsample(ons_graph *g, bool (*takes)(const ons_node *conv))
     for (int i = 0; i < g->n_nodes; i++) {
         ons_node *n = g->nodes[i];
 
-        if (!is_fusable(n) || !takes(n))
+        if (!ons_reads_upsampled(n) || !takes(n))
             continue;
         n->op = ONS_OP_CONV2D_UPSAMPLED;
         n->in[0] = n->in[0]->node->in[0];
