@@ -99,6 +99,10 @@ static onestep_status prepare(ons_prep *p)
                       p->node->layer, ons_op_name(p->node->op), p->node->n_in, MAX_IN);
         goto fail;
     }
+    if (p->node->in[0]->dtype == ONS_U8) {
+        st = ons_fail(ONESTEP_UNSUPPORTED, "%s: f32 kernels do not take 8-bit factors", p->node->layer);
+        goto fail;
+    }
     bytes = clone_node(s, p->node);
     ONS_TRY(prepare_inner(p, s));
     s->inner_bytes = ons_cpu_align(s->prep.scratch_bytes);
