@@ -23,6 +23,8 @@ parser.add_argument("--size", type=int, default=512)
 parser.add_argument("--runs", type=int, default=3)
 parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
 args = parser.parse_args()
+if args.type == "int8" and args.peer != "openvino":
+    parser.error("int8 is for the peer openvino alone")
 
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(args.threads)
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
