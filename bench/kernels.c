@@ -81,7 +81,8 @@ static void time_conv_bf16(int64_t h, int64_t c, int64_t o)
     char name[96];
 
     b.bf16 = b.frozen = true;
-    snprintf(name, sizeof name, "conv2d bf16 %lldx%lldx%lld -> %lld", (long long)h, (long long)h, (long long)c, (long long)o);
+    snprintf(name, sizeof name, "conv2d bf16 %lldx%lldx%lld -> %lld", (long long)h, (long long)h, (long long)c,
+             (long long)o);
     time_row(&b, name);
 }
 
@@ -165,9 +166,10 @@ static void time_elements(ons_op op, ons_shape a, ons_shape b, int n_in)
     time_row(&r, name);
 }
 
-static const int bf16_convs[][3] = {{64, 512, 512},  {128, 512, 512}, {256, 512, 256}, {256, 256, 256}, {512, 256, 128}, {512, 128, 128},
-                                    {64, 320, 320},  {64, 640, 320},  {64, 960, 320},  {32, 320, 640},  {32, 640, 640},  {32, 960, 640},
-                                    {32, 1280, 640}, {32, 1920, 640}, {64, 640, 640}, {32, 1280, 1280}, {16, 1280, 1280}, {16, 2560, 1280}};
+static const int bf16_convs[][3] = {
+    {64, 512, 512},  {128, 512, 512}, {256, 512, 256}, {256, 256, 256},  {512, 256, 128},  {512, 128, 128},
+    {64, 320, 320},  {64, 640, 320},  {64, 960, 320},  {32, 320, 640},   {32, 640, 640},   {32, 960, 640},
+    {32, 1280, 640}, {32, 1920, 640}, {64, 640, 640},  {32, 1280, 1280}, {16, 1280, 1280}, {16, 2560, 1280}};
 
 int main(int argc, char **argv)
 {

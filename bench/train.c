@@ -1,8 +1,8 @@
 /*
  * Throughput of the teacher's training step of a recipe (noising, UNet and text encoder forward and backward,
  * clipping, AdamW, averages: the step that `onestep train` runs) on made-up latents and captions, and its share
- * of a roofline that is measured in the same process before and after the steps. See bench/roofline.h for what counts
- * as the roofline.
+ * of a roofline that is measured in the same process before and after the steps. See bench/roofline.h for what
+ * counts as the roofline.
  */
 #include <getopt.h>
 #include <jansson.h>

@@ -99,8 +99,9 @@ typedef struct onestep_params {
     int steps;            /* 0: the model's own */
     const int *timesteps; /* NULL: the model's own; else [steps], descending */
     double guidance;      /* < 0: the model's own; 0 and 1: off */
-    const char *sampler;  /* NULL: the model's own; "ddim", "plms", "euler", "euler_a", "heun", "dpm++2m", "lcm" */
-    uint64_t seed;        /* of the first picture; picture i has seed + i */
+    const char
+        *sampler;  /* NULL: the model's own; "ddim", "plms", "euler", "euler_a", "heun", "dpm++2m", "lcm" */
+    uint64_t seed; /* of the first picture; picture i has seed + i */
     onestep_noise noise;
     int count; /* pictures computed together, 1 to 4096 */
     /* Called after every network evaluation in the calling thread; false stops (ONESTEP_INTERRUPTED). NULL:

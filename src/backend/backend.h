@@ -1,6 +1,7 @@
 /*
- * Backends and plans. A backend is a table: per operator an ordered list of kernels, best first, ending in one that takes
- * everything. A plan is a graph bound to one backend: kernels chosen, memory laid out in one arena, run many times.
+ * Backends and plans. A backend is a table: per operator an ordered list of kernels, best first, ending in one
+ * that takes everything. A plan is a graph bound to one backend: kernels chosen, memory laid out in one arena,
+ * run many times.
  */
 #ifndef ONS_BACKEND_BACKEND_H
 #define ONS_BACKEND_BACKEND_H
@@ -22,31 +23,35 @@ struct ons_prep {
     const ons_node *node;
     int n_threads;
     size_t scratch_bytes;
-    unsigned packed_in;   /* bits: operands that run takes from a packed copy of their weight and not from args->in; set by prepare */
-    bool in_place;        /* out[0] may be the buffer of in[0] (same size); set by prepare */
-    void *state;          /* the kernel's own, released by destroy */
-    ons_params *const *params; /* [n_params] weight sets by slot, for packing; a set may be NULL while only measuring */
+    unsigned packed_in; /* bits: operands that run takes from a packed copy of their weight and not from
+                           args->in; set by prepare */
+    bool in_place;      /* out[0] may be the buffer of in[0] (same size); set by prepare */
+    void *state;        /* the kernel's own, released by destroy */
+    ons_params *const
+        *params; /* [n_params] weight sets by slot, for packing; a set may be NULL while only measuring */
     int n_params;
-    const char *detail;   /* e.g. the oneDNN implementation that was dispatched; static or owned by state */
+    const char *detail; /* e.g. the oneDNN implementation that was dispatched; static or owned by state */
 };
 
 typedef struct ons_kernel {
-    const char *name;                                  /* in plans, logs and tests; NULL ends a list */
-    const char *(*refuse)(const ons_node *n);          /* NULL pointer: takes everything; returns NULL: takes it; else why not */
+    const char *name; /* in plans, logs and tests; NULL ends a list */
+    const char *(*refuse)(
+        const ons_node *n); /* NULL pointer: takes everything; returns NULL: takes it; else why not */
     onestep_status (*prepare)(ons_prep *p);            /* may be NULL */
     void (*run)(const ons_prep *p, const ons_args *a); /* no allocation, no decisions */
     void (*destroy)(ons_prep *p);                      /* may be NULL */
 } ons_kernel;
 
 typedef struct ons_backend {
-    const char *name;                                /* "ref", "ref64", "cpu" */
-    const ons_kernel *(*kernels)(ons_op op);         /* list ended by a row without a name; NULL: none */
-    ons_dtype real;                                  /* storage of f32 values: F32, or F64 for ref64 */
-    ons_dtype (*native_precision)(void);             /* fastest type this machine computes in: F32 or BF16 */
-    bool (*fuses_upsampling)(const ons_node *conv);  /* in bf16, has it a kernel for the conv2d_upsampled that a conv2d of an upsample2x
-                                                        would be? NULL: for none */
-    bool (*multiplies_8_bits)(void);                 /* fast enough for 8-bit products to be of use */
-    bool (*keeps_16_bits)(const ons_node *n);        /* does it compute this bf16 product as fast as it would in 8 bits? NULL: none */
+    const char *name;                               /* "ref", "ref64", "cpu" */
+    const ons_kernel *(*kernels)(ons_op op);        /* list ended by a row without a name; NULL: none */
+    ons_dtype real;                                 /* storage of f32 values: F32, or F64 for ref64 */
+    ons_dtype (*native_precision)(void);            /* fastest type this machine computes in: F32 or BF16 */
+    bool (*fuses_upsampling)(const ons_node *conv); /* in bf16, has it a kernel for the conv2d_upsampled that a
+                                                       conv2d of an upsample2x would be? NULL: for none */
+    bool (*multiplies_8_bits)(void);                /* fast enough for 8-bit products to be of use */
+    bool (*keeps_16_bits)(
+        const ons_node *n); /* does it compute this bf16 product as fast as it would in 8 bits? NULL: none */
 } ons_backend;
 /* What the cpu backend's packed weights depend on: instruction sets and oneDNN's version. */
 const char *ons_cpu_machine(void);
@@ -63,47 +68,55 @@ typedef struct ons_plan_options {
     int n_threads;              /* 0: physical cores */
     ons_dtype precision;        /* F32 or BF16 */
     unsigned passes_off;        /* ons_pass bits, added to ONESTEP_PASSES_OFF */
-    const ons_scales *scales;   /* of products that run in 8 bits, with BF16; NULL: none. Read while the plan is made */
+    const ons_scales
+        *scales; /* of products that run in 8 bits, with BF16; NULL: none. Read while the plan is made */
     ons_params *params[ONS_MAX_PARAM_SETS]; /* weight sets by slot; the plan does not own them */
-    const char *label;          /* for traces and messages: "unet 4x16x16" */
+    const char *label;                      /* for traces and messages: "unet 4x16x16" */
 } ons_plan_options;
 
 /*
- * Optimises (in place), chooses kernels and lays out memory. Takes ownership of *g (set to NULL) also on failure.
- * Nothing large is allocated before ons_plan_run's first call or ons_plan_allocate; ons_plan_peak_bytes is known now.
- * Debug switches come from the environment, read here: ONESTEP_CHECK_NAN=1 (names the first operator with a
- * non-finite output), ONESTEP_COMPARE=1 (runs ref beside and names the first operator that differs), ONESTEP_TRACE=FILE
- * (Chrome trace events with FLOPs and bytes), ONESTEP_PLAN=1 (prints the plan), ONESTEP_POISON=1 (NaN-filled arena, red zones).
+ * Optimises (in place), chooses kernels and lays out memory. Takes ownership of *g (set to NULL) also on
+ * failure. Nothing large is allocated before ons_plan_run's first call or ons_plan_allocate;
+ * ons_plan_peak_bytes is known now. Debug switches come from the environment, read here: ONESTEP_CHECK_NAN=1
+ * (names the first operator with a non-finite output), ONESTEP_COMPARE=1 (runs ref beside and names the first
+ * operator that differs), ONESTEP_TRACE=FILE (Chrome trace events with FLOPs and bytes), ONESTEP_PLAN=1 (prints
+ * the plan), ONESTEP_POISON=1 (NaN-filled arena, red zones).
  */
 onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, ons_plan **out) ONESTEP_CHECK;
 void ons_plan_destroy(ons_plan **p);
 
 size_t ons_plan_peak_bytes(const ons_plan *p); /* arena and scratch, without weights */
-size_t ons_plan_plain_bytes(ons_plan *p); /* parameters that kernels read as they stand, and not from packed copies */
+size_t
+ons_plan_plain_bytes(ons_plan *p); /* parameters that kernels read as they stand, and not from packed copies */
 onestep_status ons_plan_allocate(ons_plan *p) ONESTEP_CHECK;
 /* Replaces the weight set of a slot (same layout), e.g. EMA for sampling. */
 void ons_plan_bind_params(ons_plan *p, int slot, ons_params *params);
-/* Puts the value of an output into caller's memory from now on (f32; e.g. gradients into one region). Before allocate. */
+/* Puts the value of an output into caller's memory from now on (f32; e.g. gradients into one region). Before
+ * allocate. */
 onestep_status ons_plan_bind_output(ons_plan *p, const char *name, void *data) ONESTEP_CHECK;
 
-/* Buffers by name, valid after ons_plan_allocate; NULL: no such input/output. Element type is the declared one (F64 on ref64). */
+/* Buffers by name, valid after ons_plan_allocate; NULL: no such input/output. Element type is the declared one
+ * (F64 on ref64). */
 void *ons_plan_input(ons_plan *p, const char *name);
 const void *ons_plan_result(ons_plan *p, const char *name);
 /* Input/output values (shape, dtype); NULL if unknown. */
 const ons_value *ons_plan_find(const ons_plan *p, const char *name);
 
-/* Runs once. INTERRUPTED between operators after Ctrl-C when `cancellable`; INTERNAL from the debug switches. */
+/* Runs once. INTERRUPTED between operators after Ctrl-C when `cancellable`; INTERNAL from the debug switches.
+ */
 onestep_status ons_plan_run(ons_plan *p) ONESTEP_CHECK;
 void ons_plan_set_cancellable(ons_plan *p, bool cancellable);
 
-/* Called after every operator of a run with what it read and wrote, as kernels see it; NULL ends it. Not OK ends the run with that status. */
+/* Called after every operator of a run with what it read and wrote, as kernels see it; NULL ends it. Not OK
+ * ends the run with that status. */
 typedef onestep_status (*ons_plan_observer)(void *context, const ons_node *n, const ons_args *args);
 void ons_plan_observe(ons_plan *p, ons_plan_observer observe, void *context);
 
 double ons_plan_flops(const ons_plan *p);
 /* Every operator of a run in order, without those that are computed once. */
 void ons_plan_visit(const ons_plan *p, void (*visit)(void *context, const ons_node *n), void *context);
-void ons_plan_print(const ons_plan *p, FILE *f); /* one line per step: op, layer, shape, kernel, detail, offset; then the peak */
+void ons_plan_print(const ons_plan *p,
+                    FILE *f); /* one line per step: op, layer, shape, kernel, detail, offset; then the peak */
 
 /* Times every operator from now on, from zero; or no longer. */
 void ons_plan_profile(ons_plan *p, bool on);
@@ -121,8 +134,8 @@ typedef struct ons_profile {
     double seconds; /* of all rows */
 } ons_profile;
 onestep_status ons_plan_profile_read(const ons_plan *p, ons_profile *out) ONESTEP_CHECK;
-void ons_profile_fini(ons_profile *p);                                   /* accepts a zeroed struct */
-void ons_profile_print(const ons_profile *p, double whole_s, FILE *f);   /* shares of whole_s */
+void ons_profile_fini(ons_profile *p);                                 /* accepts a zeroed struct */
+void ons_profile_print(const ons_profile *p, double whole_s, FILE *f); /* shares of whole_s */
 
 /* Kernel helpers: static partition of [0, n) for thread i of t, deterministic. */
 static inline void ons_partition(int64_t n, int t, int i, int64_t *begin, int64_t *end)

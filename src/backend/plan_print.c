@@ -11,8 +11,7 @@ double ons_plan_flops(const ons_plan *p)
     return sum;
 }
 
-void ons_plan_visit(const ons_plan *p,
-                    void (*visit)(void *context, const ons_node *n), void *context)
+void ons_plan_visit(const ons_plan *p, void (*visit)(void *context, const ons_node *n), void *context)
 {
     for (int i = 0; i < p->n_steps; i++)
         if (!p->steps[i].hoisted)

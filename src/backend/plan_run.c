@@ -39,7 +39,8 @@ static onestep_status locate_leaf(ons_plan *p, const ons_node *n)
     return ONESTEP_OK;
 }
 
-/* Parameters that are only read packed stay out of memory in their plain form, unless a debug switch looks at operands. */
+/* Parameters that are only read packed stay out of memory in their plain form, unless a debug switch looks at
+ * operands. */
 static void find_plain(ons_plan *p)
 {
     const bool all = p->compare || p->backend->real != ONS_F32;

@@ -1,8 +1,8 @@
 /*
  * Reading files, whole or mapped, and the small questions about paths.
  *
- * Weights are mapped, so that what is never used is never read; small text is read whole. Only regular files are
- * accepted for mapping: pipes and devices have no size to trust.
+ * Weights are mapped, so that what is never used is never read; small text is read whole. Only regular files
+ * are accepted for mapping: pipes and devices have no size to trust.
  */
 #include "base/file.h"
 
@@ -129,8 +129,9 @@ onestep_status ons_read_file(const char *path, size_t max_bytes, char **out, siz
     if (st != ONESTEP_OK)
         return st;
     if (n > max_bytes) {
-        st = ons_fail(ONESTEP_BAD_FILE, "%s: has %zu bytes, at most %zu are accepted here: is it the right file?",
-                      path, n, max_bytes);
+        st = ons_fail(ONESTEP_BAD_FILE,
+                      "%s: has %zu bytes, at most %zu are accepted here: is it the right file?", path, n,
+                      max_bytes);
         goto fail;
     }
     data = ons_malloc(n + 1);
@@ -231,8 +232,8 @@ onestep_status ons_list_dir(const char *path, char ***names, size_t *n)
     *n = 0;
     DIR *dir = opendir(path);
     if (!dir)
-        return ons_fail(errno == ENOENT ? ONESTEP_NOT_FOUND : ONESTEP_IO, "%s: cannot list this folder: %s", path,
-                        strerror(errno));
+        return ons_fail(errno == ENOENT ? ONESTEP_NOT_FOUND : ONESTEP_IO, "%s: cannot list this folder: %s",
+                        path, strerror(errno));
     while (complete && (entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             complete = add_name(names, n, &room, entry->d_name);

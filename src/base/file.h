@@ -35,12 +35,13 @@ onestep_status ons_writer_open(const char *path, ons_writer *out) ONESTEP_CHECK;
 onestep_status ons_writer_write(ons_writer *w, const void *data, size_t size) ONESTEP_CHECK;
 onestep_status ons_writer_commit(ons_writer *w) ONESTEP_CHECK; /* on failure the temporary is removed */
 void ons_writer_abort(ons_writer *w);
-onestep_status ons_write_file(const char *path, const void *data, size_t size) ONESTEP_CHECK; /* the three in one */
+onestep_status ons_write_file(const char *path, const void *data,
+                              size_t size) ONESTEP_CHECK; /* the three in one */
 
 bool ons_path_exists(const char *path);
 bool ons_path_is_dir(const char *path);
-onestep_status ons_make_dirs(const char *path) ONESTEP_CHECK; /* like mkdir -p */
-char *ons_path_join(const char *folder, const char *name);    /* NULL: no memory; ons_free */
+onestep_status ons_make_dirs(const char *path) ONESTEP_CHECK;                 /* like mkdir -p */
+char *ons_path_join(const char *folder, const char *name);                    /* NULL: no memory; ons_free */
 onestep_status ons_copy_file(const char *from, const char *to) ONESTEP_CHECK; /* atomic as a writer */
 /* Names of a folder's entries (no . and ..), sorted bytewise. Free with ons_free_names. */
 onestep_status ons_list_dir(const char *path, char ***names, size_t *n) ONESTEP_CHECK;

@@ -1,9 +1,9 @@
 /*
  * Messages and progress lines on stderr.
  *
- * On a terminal a progress line is rewritten in place a few times a second; elsewhere (a file, a CI log) a line is
- * printed every ten seconds and at the end. A message that arrives while a progress line stands is printed on a
- * cleared line, and the next update draws the progress again.
+ * On a terminal a progress line is rewritten in place a few times a second; elsewhere (a file, a CI log) a line
+ * is printed every ten seconds and at the end. A message that arrives while a progress line stands is printed
+ * on a cleared line, and the next update draws the progress again.
  */
 #include "base/log.h"
 

@@ -1,10 +1,10 @@
 /*
  * Allocation behind one hook, and arenas.
  *
- * Everything goes to malloc; the only addition is a countdown that lets a test fail the N-th request. The countdown
- * is atomic since workers allocate too. Large aligned blocks come from mmap: the kernel hands out zero pages on
- * first touch, so a planned buffer that is never used costs nothing, where calloc and aligned_alloc + memset would
- * touch all of it.
+ * Everything goes to malloc; the only addition is a countdown that lets a test fail the N-th request. The
+ * countdown is atomic since workers allocate too. Large aligned blocks come from mmap: the kernel hands out
+ * zero pages on first touch, so a planned buffer that is never used costs nothing, where calloc and
+ * aligned_alloc + memset would touch all of it.
  */
 #include "base/memory.h"
 
@@ -89,11 +89,13 @@ typedef struct aligned_head {
 enum { HEAD_BYTES = 64 };
 static const size_t MAP_FROM_BYTES = (size_t)1 << 20, HUGE_PAGE = (size_t)2 << 20;
 
-/* Pages of the system, from a boundary of huge ones where there is room for one: a block that began elsewhere would have small pages at both ends. */
+/* Pages of the system, from a boundary of huge ones where there is room for one: a block that began elsewhere
+ * would have small pages at both ends. */
 static unsigned char *map_pages(size_t total)
 {
     const size_t spare = total >= HUGE_PAGE ? HUGE_PAGE : 0;
-    unsigned char *block = mmap(NULL, total + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *block =
+        mmap(NULL, total + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (block == MAP_FAILED)
         return NULL;

@@ -1,7 +1,8 @@
 /*
- * Philox4x32-10 (Salmon et al., SC 2011) and normals by Box-Muller. One counter gives four words, hence four uniforms or four
- * normals; element i of a stream lives in counter i / 4, so that any slice can be drawn on its own. Logarithm, sine and
- * cosine are polynomials of our own: the C library's may differ in the last bit between systems.
+ * Philox4x32-10 (Salmon et al., SC 2011) and normals by Box-Muller. One counter gives four words, hence four
+ * uniforms or four normals; element i of a stream lives in counter i / 4, so that any slice can be drawn on its
+ * own. Logarithm, sine and cosine are polynomials of our own: the C library's may differ in the last bit
+ * between systems.
  */
 #include "base/random.h"
 
@@ -33,8 +34,9 @@ void ons_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
 
 static void draw(uint64_t seed, uint64_t stream, uint64_t block, uint32_t out[4])
 {
-    const uint32_t counter[4] = { (uint32_t)block, (uint32_t)(block >> 32), (uint32_t)stream, (uint32_t)(stream >> 32) };
-    const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
+    const uint32_t counter[4] = {(uint32_t)block, (uint32_t)(block >> 32), (uint32_t)stream,
+                                 (uint32_t)(stream >> 32)};
+    const uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
 
     ons_philox(counter, key, out);
 }
@@ -67,8 +69,11 @@ static void own_sincos(double u, double *sine, double *cosine)
 {
     int octant = (int)(u * 8);
     double r = (octant & 1 ? (octant + 1) * 0.125 - u : u - octant * 0.125) * 6.28318530717958647692, z = r * r;
-    double s = r * (1 + z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 - z / 39916800)))));
-    double c = 1 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 + z / 479001600)))));
+    double s =
+        r * (1 + z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 - z / 39916800)))));
+    double c =
+        1 + z * (-0.5 +
+                 z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 + z / 479001600)))));
     double a = (octant + 1) & 2 ? c : s, b = (octant + 1) & 2 ? s : c;
 
     *sine = octant >= 4 ? -a : a;
@@ -108,8 +113,8 @@ static void four_uniforms(uint64_t seed, uint64_t stream, uint64_t block, float 
         out[i] = (float)(w[i] >> 8) * 0x1p-24f;
 }
 
-static void fill(void (*four)(uint64_t, uint64_t, uint64_t, float[4]), uint64_t seed, uint64_t stream, uint64_t offset,
-                 float *dst, size_t n)
+static void fill(void (*four)(uint64_t, uint64_t, uint64_t, float[4]), uint64_t seed, uint64_t stream,
+                 uint64_t offset, float *dst, size_t n)
 {
     uint64_t first = offset / 4, last = (offset + n + 3) / 4;
 
@@ -142,7 +147,8 @@ uint64_t ons_rand_u64(uint64_t seed, uint64_t stream, uint64_t index)
     return (uint64_t)w[1] << 32 | w[0];
 }
 
-/* Lemire, ACM TOMACS 2019: the high half of word * bound, redrawn where the low half would favour some values. */
+/* Lemire, ACM TOMACS 2019: the high half of word * bound, redrawn where the low half would favour some values.
+ */
 uint64_t ons_rand_below(uint64_t seed, uint64_t stream, uint64_t index, uint64_t bound)
 {
     __extension__ typedef unsigned __int128 wide;

@@ -1,7 +1,8 @@
 /*
  * Random numbers. Philox4x32-10 (Salmon et al., SC 2011): counter based, so element i of stream s under seed k
- * is a pure function of (k, s, i), whatever the thread count. Normals by Box-Muller with our own log, sin and cos, so that the
- * bits do not depend on the C library. A torch mode reproduces torch.randn on a CPU generator (MT19937).
+ * is a pure function of (k, s, i), whatever the thread count. Normals by Box-Muller with our own log, sin and
+ * cos, so that the bits do not depend on the C library. A torch mode reproduces torch.randn on a CPU generator
+ * (MT19937).
  */
 #ifndef ONS_BASE_RANDOM_H
 #define ONS_BASE_RANDOM_H
@@ -21,7 +22,8 @@ uint64_t ons_rand_below(uint64_t seed, uint64_t stream, uint64_t index, uint64_t
 /* A seed drawn from the operating system. */
 uint64_t ons_random_seed(void);
 
-/* What the draw-th (from 0) of consecutive torch.randn(n) gives of a CPU generator with manual_seed(seed), in torch's element order. */
+/* What the draw-th (from 0) of consecutive torch.randn(n) gives of a CPU generator with manual_seed(seed), in
+ * torch's element order. */
 void ons_torch_randn(uint64_t seed, int draw, float *dst, size_t n);
 
 #endif

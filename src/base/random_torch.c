@@ -1,6 +1,7 @@
 /*
- * torch.randn on a CPU generator: MT19937 (Matsumoto and Nishimura 1998) and PyTorch's block-wise Box-Muller, so that a
- * diffusers user gets the same picture from the same seed. Here the C library's functions are right: PyTorch uses them too.
+ * torch.randn on a CPU generator: MT19937 (Matsumoto and Nishimura 1998) and PyTorch's block-wise Box-Muller,
+ * so that a diffusers user gets the same picture from the same seed. Here the C library's functions are right:
+ * PyTorch uses them too.
  */
 #include <math.h>
 

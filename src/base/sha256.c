@@ -1,4 +1,5 @@
-/* SHA-256 (FIPS 180-4), piece by piece; of a file read in blocks: models are larger than one wants to map for a checksum. */
+/* SHA-256 (FIPS 180-4), piece by piece; of a file read in blocks: models are larger than one wants to map for a
+ * checksum. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -105,8 +106,8 @@ onestep_status ons_sha256_file(const char *path, char hex[65])
     FILE *f = fopen(path, "rb");
 
     if (!f)
-        return ons_fail(errno == ENOENT ? ONESTEP_NOT_FOUND : ONESTEP_IO, "%s: cannot read it for its checksum: %s",
-                        path, strerror(errno));
+        return ons_fail(errno == ENOENT ? ONESTEP_NOT_FOUND : ONESTEP_IO,
+                        "%s: cannot read it for its checksum: %s", path, strerror(errno));
     ons_sha256_begin(&hash);
     while ((n = fread(buf, 1, sizeof buf, f)) > 0)
         ons_sha256_add(&hash, buf, n);

@@ -1,8 +1,8 @@
 /*
  * The error text of each thread, and the names of the statuses.
  *
- * A fixed buffer per thread: recording an error must not need memory, since lack of memory is one of the errors.
- * Texts that do not fit are cut, with "..." at the end.
+ * A fixed buffer per thread: recording an error must not need memory, since lack of memory is one of the
+ * errors. Texts that do not fit are cut, with "..." at the end.
  */
 #include "base/status.h"
 

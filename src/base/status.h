@@ -5,10 +5,10 @@
 #include "onestep.h"
 
 /* Calls something fallible; on failure stores the status in the local `st` and jumps to `fail`. */
-#define ONS_TRY(call)                                                                                        \
-    do {                                                                                                     \
-        if ((st = (call)) != ONESTEP_OK)                                                                     \
-            goto fail;                                                                                       \
+#define ONS_TRY(call)                                                                                          \
+    do {                                                                                                       \
+        if ((st = (call)) != ONESTEP_OK)                                                                       \
+            goto fail;                                                                                         \
     } while (0)
 
 /* Stores the message (found, expected, what to do) for this thread and returns `status`. */

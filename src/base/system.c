@@ -1,8 +1,8 @@
 /*
  * Time, cores, memory and interruption, as Linux tells them.
  *
- * Cores: the affinity mask, not the machine, is what counts in containers and under taskset; siblings of one core
- * are counted once, through sysfs. Where sysfs is missing every allowed CPU counts as a core.
+ * Cores: the affinity mask, not the machine, is what counts in containers and under taskset; siblings of one
+ * core are counted once, through sysfs. Where sysfs is missing every allowed CPU counts as a core.
  */
 #include "base/system.h"
 
@@ -22,7 +22,8 @@ double ons_now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The lowest CPU of the core that `cpu` belongs to among the allowed ones; `cpu` itself if sysfs does not say. */
+/* The lowest CPU of the core that `cpu` belongs to among the allowed ones; `cpu` itself if sysfs does not say.
+ */
 static int find_first_sibling(int cpu, const cpu_set_t *allowed)
 {
     char path[96], list[256] = "";

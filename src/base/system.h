@@ -5,12 +5,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-double ons_now_s(void);             /* monotonic clock */
-int ons_physical_cores(void);       /* cores this process may run on, SMT siblings counted once; >= 1 */
-size_t ons_available_memory(void);  /* bytes that can be had without swapping */
-size_t ons_peak_rss(void);          /* bytes */
+double ons_now_s(void);            /* monotonic clock */
+int ons_physical_cores(void);      /* cores this process may run on, SMT siblings counted once; >= 1 */
+size_t ons_available_memory(void); /* bytes that can be had without swapping */
+size_t ons_peak_rss(void);         /* bytes */
 
-/* Ctrl-C and SIGTERM set a flag once ons_catch_interrupts was called; a second Ctrl-C ends the process at once. */
+/* Ctrl-C and SIGTERM set a flag once ons_catch_interrupts was called; a second Ctrl-C ends the process at once.
+ */
 void ons_catch_interrupts(void);
 bool ons_interrupted(void);
 void ons_request_interrupt(void); /* the same from code */

@@ -1,6 +1,6 @@
 /*
- * How fast a pipeline runs: its stages over several runs, every run with other prompts, so that the text encoder
- * works each time. The first run makes the plans and packs the weights; it is told apart.
+ * How fast a pipeline runs: its stages over several runs, every run with other prompts, so that the text
+ * encoder works each time. The first run makes the plans and packs the weights; it is told apart.
  */
 #ifndef ONS_BENCH_MODEL_H
 #define ONS_BENCH_MODEL_H

@@ -11,9 +11,9 @@ typedef struct ons_bench_operator {
     int n_in;
     ons_shape in[ONS_BENCH_MAX_IN];
     ons_attrs attrs;
-    bool param; /* operand 1 is a weight */
+    bool param;  /* operand 1 is a weight */
     bool frozen; /* the weight has no gradient: it is an f32 parameter even where the other operands are bf16 */
-    bool bf16;  /* operands; gradients of weights are f32 */
+    bool bf16;   /* operands; gradients of weights are f32 */
 } ons_bench_operator;
 
 /* Best of some rounds; with one thread CPU time, which a busy machine disturbs less than the clock on the wall.

@@ -68,7 +68,8 @@ typedef struct row {
     double inside; /* part of the counted multiply-adds that is needed */
 } row;
 
-/* Part of a 3x3 convolution's taps that fall into a picture of side^2; the others meet zeros, which direct implementations leave out. */
+/* Part of a 3x3 convolution's taps that fall into a picture of side^2; the others meet zeros, which direct
+ * implementations leave out. */
 static double inside(int64_t side)
 {
     const double part = (double)(3 * side - 2) / (double)(3 * side);
@@ -76,7 +77,8 @@ static double inside(int64_t side)
     return part * part;
 }
 
-/* Our own kernels: everything but Winograd's does the multiply-adds that are counted, or at least those inside. */
+/* Our own kernels: everything but Winograd's does the multiply-adds that are counted, or at least those inside.
+ */
 static void report_own(void *context, const ons_node *n, const char *kernel, const char *detail, double seconds)
 {
     row *w = context;

@@ -161,12 +161,12 @@ static double ms_per_image(const eval_job *j)
 static onestep_status print_json(const eval_job *j)
 {
     const double joules = ons_meter_joules_per_picture(&j->drawer.meter);
-    json_t *o =
-        json_pack("{s:s, s:i, s:o, s:o, s:o, s:f, s:o, s:s}", "model", j->args->model.model, "n", j->args->n, "train",
-                  ons_eval_section_json(&j->result.train), "heldout", ons_eval_section_json(&j->result.heldout),
-                  "ambiguous", ons_eval_section_json(&j->result.ambiguous), "ms_per_image", ms_per_image(j),
-                  "joules_per_image", joules < 0 ? json_null() : json_real(joules), "energy_source",
-                  ons_energy_source(j->energy));
+    json_t *o = json_pack("{s:s, s:i, s:o, s:o, s:o, s:f, s:o, s:s}", "model", j->args->model.model, "n",
+                          j->args->n, "train", ons_eval_section_json(&j->result.train), "heldout",
+                          ons_eval_section_json(&j->result.heldout), "ambiguous",
+                          ons_eval_section_json(&j->result.ambiguous), "ms_per_image", ms_per_image(j),
+                          "joules_per_image", joules < 0 ? json_null() : json_real(joules), "energy_source",
+                          ons_energy_source(j->energy));
 
     if (!o)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the figures");

@@ -51,15 +51,18 @@ static const cli_option sampling[] = {
     {0, "timesteps", CLI_LIST, offsetof(generate_args, timesteps), .max = 999,
      .help = "the very timesteps, descending, instead of --steps: 999,749,499,249"},
     {0, "cfg-scale", CLI_REAL, offsetof(generate_args, cfg_scale), .max = 100,
-     .help = "guidance; 0 and 1 are off; default the model's own, off for a student", .synonym = "guidance-scale"},
+     .help = "guidance; 0 and 1 are off; default the model's own, off for a student",
+     .synonym = "guidance-scale"},
     {0, "sampler", CLI_TEXT, offsetof(generate_args, sampler), .unit = "NAME",
-     .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own", .synonym = "sampling-method"},
+     .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own",
+     .synonym = "sampling-method"},
     {0, "rng", CLI_CHOICE, offsetof(generate_args, rng), .choices = "philox|torch", .preset = "philox",
      .help = "starting noise; torch: what torch.randn gives for the seed on a CPU"},
     {0, "batch-size", CLI_INT, offsetof(generate_args, batch_size), .max = 1024, .preset = "0",
      .help = "pictures computed together; 0: by size"},
     {0, "max-memory", CLI_SIZE, offsetof(generate_args, max_memory),
-     .help = "bytes for weights and buffers, such as 3G; default what can be had without swapping. More is refused, after trying tiles"},
+     .help = "bytes for weights and buffers, such as 3G; default what can be had without swapping. More is "
+             "refused, after trying tiles"},
     {0, "vae-tiling", CLI_FLAG, offsetof(generate_args, vae_tiling),
      .help = "decode tile by tile, whatever memory there is"},
     {0},
@@ -98,7 +101,9 @@ static void point_out(const generate_job *j, ons_run_settings *s)
         s->guidance = 1;
     }
     if (strcmp(j->model->card.kind, "few-step") == 0 && cli_given(j->call, "cfg-scale") && !off)
-        ons_warn("this model was distilled to run without guidance; --cfg-scale %g is known to spoil its pictures", a->cfg_scale);
+        ons_warn(
+            "this model was distilled to run without guidance; --cfg-scale %g is known to spoil its pictures",
+            a->cfg_scale);
     if (a->negative && (off || is_student(j->model)))
         ons_warn("--negative has no effect: guidance is %s",
                  is_student(j->model) ? "built into this model" : "off");
@@ -225,8 +230,8 @@ static onestep_status check_numbers(const generate_job *j, const ons_runner *r)
                     j->precision == ONS_BF16 ? ", or values that bf16 cannot hold (try --type f32)" : "");
 }
 
-static onestep_status run_batch(generate_job *j, ons_runner *r, ons_run_settings *s, int at, int n, float *noise,
-                                float *clean, uint64_t *seeds, const char **negatives)
+static onestep_status run_batch(generate_job *j, ons_runner *r, ons_run_settings *s, int at, int n,
+                                float *noise, float *clean, uint64_t *seeds, const char **negatives)
 {
     const size_t size = (size_t)ons_runner_latent_size(r);
     int64_t h, w, c;
@@ -237,7 +242,8 @@ static onestep_status run_batch(generate_job *j, ons_runner *r, ons_run_settings
         seeds[i] = j->seed + (uint64_t)(at + i);
         negatives[i] = j->negative ? j->negative : "";
         if (j->init)
-            ONS_TRY(ons_runner_draw_encoded(r, s->noise, seeds[i], clean + (size_t)i * size, noise + (size_t)i * size));
+            ONS_TRY(ons_runner_draw_encoded(r, s->noise, seeds[i], clean + (size_t)i * size,
+                                            noise + (size_t)i * size));
         else
             ons_picture_noise(s->noise, seeds[i], h, w, c, noise + (size_t)i * size);
     }
@@ -256,7 +262,8 @@ fail:
 static onestep_status run_all(generate_job *j, ons_runner *r, ons_run_settings *s, int batch)
 {
     float *noise = ons_malloc((size_t)batch * (size_t)ons_runner_latent_size(r) * sizeof *noise);
-    float *clean = j->init ? ons_malloc((size_t)batch * (size_t)ons_runner_latent_size(r) * sizeof *clean) : NULL;
+    float *clean =
+        j->init ? ons_malloc((size_t)batch * (size_t)ons_runner_latent_size(r) * sizeof *clean) : NULL;
     uint64_t *seeds = ons_calloc((size_t)batch, sizeof *seeds);
     const char **negatives = ons_calloc((size_t)batch, sizeof *negatives);
     const long n_runs = (j->n + batch - 1) / batch;
@@ -339,7 +346,8 @@ static onestep_status prepare(generate_job *j, ons_run_settings *s)
     point_out(j, s);
     ONS_TRY(ons_run_resolve(j->model, s, &j->run));
     if (a->init && j->run.steps * a->strength < 1)
-        ons_warn("--strength %g of %d step%s is less than one step; one is taken", a->strength, j->run.steps, j->run.steps == 1 ? "" : "s");
+        ons_warn("--strength %g of %d step%s is less than one step; one is taken", a->strength, j->run.steps,
+                 j->run.steps == 1 ? "" : "s");
     ONS_TRY(generate_load_init(j));
     ONS_TRY(ons_size_resolve(j->model, &j->width, &j->height));
     ONS_TRY(check_lengths(j));

@@ -6,9 +6,8 @@
 #include "cli/options.h"
 #include "tensor/tensor.h"
 
-extern const cli_command cli_cmd_generate, cli_cmd_info, cli_cmd_dataset,
-    cli_cmd_eval, cli_cmd_compare, cli_cmd_train, cli_cmd_pairs, cli_cmd_distill, cli_cmd_convert, cli_cmd_bench,
-    cli_cmd_calibrate;
+extern const cli_command cli_cmd_generate, cli_cmd_info, cli_cmd_dataset, cli_cmd_eval, cli_cmd_compare,
+    cli_cmd_train, cli_cmd_pairs, cli_cmd_distill, cli_cmd_convert, cli_cmd_bench, cli_cmd_calibrate;
 
 /* Threads and verbosity; every command that computes has them. */
 typedef struct cli_common {
@@ -18,7 +17,8 @@ typedef struct cli_common {
     const char *int8_scales; /* NULL: where they belong */
 } cli_common;
 extern const cli_option cli_common_options[];
-extern const cli_option cli_running_options[]; /* of commands that draw pictures: int8 as well (cli_open_to_run) */
+extern const cli_option
+    cli_running_options[]; /* of commands that draw pictures: int8 as well (cli_open_to_run) */
 
 /* Sets the log level and catches Ctrl-C. To be called first by a command that has the common group. */
 void cli_apply_common(const cli_common *c);

@@ -7,8 +7,10 @@
 #include "base/system.h"
 
 #define THREADS                                                                                                \
-    {'t', "threads", CLI_INT, offsetof(cli_common, n_threads), .max = 1024,                                    \
-     .help = "compute threads; 0: one per physical core", .preset = "0"}
+    {                                                                                                          \
+        't', "threads", CLI_INT, offsetof(cli_common, n_threads),                                              \
+            .max = 1024, .help = "compute threads; 0: one per physical core", .preset = "0"                    \
+    }
 #define VERBOSITY                                                                                              \
     {'v', "verbose", CLI_FLAG, offsetof(cli_common, verbose), .help = "say more: times, memory, model"},       \
     {                                                                                                          \

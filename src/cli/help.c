@@ -53,7 +53,8 @@ static void print_option(FILE *f, const cli_command *command, const cli_option *
         snprintf(notes, sizeof notes, "default %s", o->preset);
     append_range(o, notes, sizeof notes);
     if (o->synonym)
-        snprintf(notes + strlen(notes), sizeof notes - strlen(notes), "%salso --%s", *notes ? "; " : "", o->synonym);
+        snprintf(notes + strlen(notes), sizeof notes - strlen(notes), "%salso --%s", *notes ? "; " : "",
+                 o->synonym);
     snprintf(help, sizeof help, "%s%s%s%s%s", o->help, *notes ? " (" : "", notes, *notes ? ")" : "",
              cli_is_required(command, o) ? " (required)" : "");
     column = fprintf(f, "%s", left);

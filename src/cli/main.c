@@ -6,18 +6,8 @@
 #include "onestep.h"
 
 static const cli_command *const commands[] = {
-    &cli_cmd_train,
-    &cli_cmd_pairs,
-    &cli_cmd_distill,
-    &cli_cmd_generate,
-    &cli_cmd_dataset,
-    &cli_cmd_convert,
-    &cli_cmd_info,
-    &cli_cmd_eval,
-    &cli_cmd_compare,
-    &cli_cmd_bench,
-    &cli_cmd_calibrate,
-    NULL,
+    &cli_cmd_train, &cli_cmd_pairs, &cli_cmd_distill, &cli_cmd_generate, &cli_cmd_dataset,   &cli_cmd_convert,
+    &cli_cmd_info,  &cli_cmd_eval,  &cli_cmd_compare, &cli_cmd_bench,    &cli_cmd_calibrate, NULL,
 };
 
 static const cli_command *find_command(const char *name)

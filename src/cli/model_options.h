@@ -17,8 +17,8 @@ extern const cli_option cli_model_options[];
 onestep_status cli_open_model(const cli_model *o, ons_model **out) ONESTEP_CHECK;
 
 /*
- * The same for a command that draws with cli_running_options: in int8 the model comes with its scales, which are measured first where there are
- * none yet. UNSUPPORTED: the CPU is not made for it.
+ * The same for a command that draws with cli_running_options: in int8 the model comes with its scales, which
+ * are measured first where there are none yet. UNSUPPORTED: the CPU is not made for it.
  */
 onestep_status cli_open_to_run(const cli_model *o, const cli_common *c, ons_model **out) ONESTEP_CHECK;
 

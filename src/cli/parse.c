@@ -38,7 +38,8 @@ static found_option find_option(const cli_call *call, char letter, const char *n
 {
     for (const cli_group *g = call->command->groups; g->options; g++)
         for (const cli_option *o = g->options; o->name; o++)
-            if (letter ? o->letter == letter : is_called(o->name, name, length) || is_called(o->synonym, name, length))
+            if (letter ? o->letter == letter
+                       : is_called(o->name, name, length) || is_called(o->synonym, name, length))
                 return (found_option){o, (char *)call->values + g->offset};
     return (found_option){0};
 }

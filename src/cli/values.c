@@ -192,9 +192,8 @@ void cli_choice_name(const char *choices, int index, char *name, size_t size)
 const char *cli_value_word(const cli_option *o)
 {
     static const char *const words[] = {
-        [CLI_FLAG] = "",     [CLI_INT] = "N",   [CLI_U64] = "N",        [CLI_REAL] = "X",
-        [CLI_TEXT] = "TEXT", [CLI_CHOICE] = "", [CLI_LIST] = "N,N,...", [CLI_SEED] = "N",
-        [CLI_SIZE] = "SIZE", [CLI_TEXTS] = "TEXT"};
+        [CLI_FLAG] = "",   [CLI_INT] = "N",        [CLI_U64] = "N",  [CLI_REAL] = "X",    [CLI_TEXT] = "TEXT",
+        [CLI_CHOICE] = "", [CLI_LIST] = "N,N,...", [CLI_SEED] = "N", [CLI_SIZE] = "SIZE", [CLI_TEXTS] = "TEXT"};
 
     if (o->unit)
         return o->unit;

@@ -27,19 +27,22 @@ int ons_sampler_evaluations(const char *name, int n_steps, int first_step);
 onestep_status ons_sampler_create(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
                                   size_t size, ons_noise_fn noise_fn, void *user,
                                   ons_sampler **out) ONESTEP_CHECK;
-/* What create would say to these settings. timesteps_out [n_steps] (may be NULL) gets the timesteps of the run. */
+/* What create would say to these settings. timesteps_out [n_steps] (may be NULL) gets the timesteps of the run.
+ */
 onestep_status ons_sampler_check(const char *name, const ons_schedule *s, int n_steps, const int *timesteps,
                                  double *timesteps_out) ONESTEP_CHECK;
 void ons_sampler_destroy(ons_sampler **s);
 void ons_sampler_begin(ons_sampler *s, const float *unit_noise); /* x = initial state from N(0, I) noise */
 /*
- * Image to image: begins at step `first_step` (0: as from noise) with `clean` latents and noise of that step's strength.
+ * Image to image: begins at step `first_step` (0: as from noise) with `clean` latents and noise of that step's
+ * strength.
  */
 void ons_sampler_begin_from(ons_sampler *s, int first_step, const float *clean, const float *unit_noise);
-bool ons_sampler_next(ons_sampler *s, double *t, float *net_input); /* false: finished; t may lie between two timesteps */
+bool ons_sampler_next(ons_sampler *s, double *t,
+                      float *net_input); /* false: finished; t may lie between two timesteps */
 void ons_sampler_step(ons_sampler *s,
                       const float *net_output);        /* network output in the schedule's prediction type */
 const float *ons_sampler_result(const ons_sampler *s); /* x0 latent, [size] */
-int ons_sampler_n_evaluations(const ons_sampler *s); /* of the run that has begun */
+int ons_sampler_n_evaluations(const ons_sampler *s);   /* of the run that has begun */
 
 #endif

@@ -7,12 +7,13 @@
 
 typedef struct ons_sampler_kind {
     const char *name;
-    int n_history;   /* buffers of `size` floats that step() keeps */
-    bool stochastic; /* calls noise_fn when it has more than one step */
+    int n_history;    /* buffers of `size` floats that step() keeps */
+    bool stochastic;  /* calls noise_fn when it has more than one step */
     bool sigma_space; /* the state is x_t / a_t and not x_t */
-    ons_spacing spacing; /* where the schedule's class is another's and states none, as that class of diffusers does */
-    int order;        /* evaluations of a step, 0 and 1: one; a run that begins in the middle skips so many a step */
-    int (*evaluations)(int n_steps);              /* of a whole run; NULL: one a step */
+    ons_spacing
+        spacing; /* where the schedule's class is another's and states none, as that class of diffusers does */
+    int order;   /* evaluations of a step, 0 and 1: one; a run that begins in the middle skips so many a step */
+    int (*evaluations)(int n_steps);                 /* of a whole run; NULL: one a step */
     double (*timestep)(const ons_sampler *s, int e); /* of evaluation e; NULL: timesteps[e] */
     /* NULL: the schedule's own spacing */
     onestep_status (*timesteps)(const ons_schedule *s, int n_steps, double *timesteps);
@@ -27,7 +28,7 @@ struct ons_sampler {
     int n_steps, n_evaluations;
     int first, index; /* evaluation that the run began with (image to image: not 0); the one being taken */
     double timesteps[ONS_MAX_TIMESTEPS]; /* whole numbers but in sigma space */
-    bool custom; /* timesteps given by the caller */
+    bool custom;                         /* timesteps given by the caller */
     size_t size;
     float *x;       /* [size], the sampler's own scaling */
     float *history; /* [n_history, size] */
@@ -35,8 +36,8 @@ struct ons_sampler {
     void *user;
 };
 
-extern const ons_sampler_kind ons_sampler_ddim, ons_sampler_plms, ons_sampler_euler, ons_sampler_euler_a, ons_sampler_heun,
-    ons_sampler_dpmpp_2m, ons_sampler_lcm;
+extern const ons_sampler_kind ons_sampler_ddim, ons_sampler_plms, ons_sampler_euler, ons_sampler_euler_a,
+    ons_sampler_heun, ons_sampler_dpmpp_2m, ons_sampler_lcm;
 
 static inline int ons_sampler_t(const ons_sampler *s)
 {

@@ -17,13 +17,15 @@ typedef struct ons_schedule {
     double abar[ONS_MAX_TIMESTEPS];
     ons_prediction prediction;
     ons_spacing spacing;
-    bool spacing_stated; /* by the folder; else `spacing` is its class's own and another class's sampler has another */
+    bool spacing_stated; /* by the folder; else `spacing` is its class's own and another class's sampler has
+                            another */
     int steps_offset;
     bool set_alpha_to_one; /* final abar: 1, else abar[0] */
     char class_name[64];   /* scheduler class in the folder, "DDIMScheduler" */
 } ons_schedule;
 
-void ons_schedule_init_sd(ons_schedule *s); /* scaled linear 0.00085..0.012, epsilon, leading (stated), offset 1, DDIM */
+void ons_schedule_init_sd(
+    ons_schedule *s); /* scaled linear 0.00085..0.012, epsilon, leading (stated), offset 1, DDIM */
 /* scheduler_config.json; betas of linear and scaled_linear (and trained_betas), unknown classes are UNSUPPORTED
  * with the list of known ones. */
 onestep_status ons_schedule_load(const char *path, ons_schedule *out) ONESTEP_CHECK;

@@ -15,7 +15,8 @@ typedef struct ons_pair_shard {
     double seconds, joules; /* spent; joules -1: unknown */
 } ons_pair_shard;
 
-onestep_status ons_pair_shard_allocate(ons_pair_shard *s, int room) ONESTEP_CHECK; /* room: pairs of a full shard */
+onestep_status ons_pair_shard_allocate(ons_pair_shard *s,
+                                       int room) ONESTEP_CHECK; /* room: pairs of a full shard */
 void ons_pair_shard_fini(ons_pair_shard *s);
 onestep_status ons_pair_shard_save(const ons_pair_shard *s, const char *folder, int number) ONESTEP_CHECK;
 /* Pairs in the shard file; 0 when absent or unreadable. */

@@ -18,9 +18,9 @@ struct ons_graph {
     int n_scopes;
     int n_segments, segment_depth; /* the latest one; begun and not ended */
     bool recompute;
-    const ons_scales *scales;           /* for the pass `quantise`; not owned */
-    bool (*keeps)(const ons_node *n);   /* which it leaves alone; NULL: none */
-    onestep_status status; /* of the first error */
+    const ons_scales *scales;         /* for the pass `quantise`; not owned */
+    bool (*keeps)(const ons_node *n); /* which it leaves alone; NULL: none */
+    onestep_status status;            /* of the first error */
     char message[ONS_MESSAGE_SIZE];
     ons_node dummy_node; /* what builders return on a failed graph */
     ons_value dummy;

@@ -13,8 +13,8 @@ typedef struct pass_row {
 
 /*
  * Upsampling is folded before equal operators become one, since the four convolutions share sums of weights.
- * Residuals are fused before precision is chosen, so that a product and its addition are stored once; 8 bits are
- * for products that got bf16 there; constants are folded after it, so that casts of constants fold too.
+ * Residuals are fused before precision is chosen, so that a product and its addition are stored once; 8 bits
+ * are for products that got bf16 there; constants are folded after it, so that casts of constants fold too.
  */
 static const pass_row passes[] = {
     {ONS_PASS_FOLD_UPSAMPLE, "fold_upsample", ons_pass_fold_upsample},
@@ -94,10 +94,11 @@ onestep_status ons_passes_parse(const char *text, unsigned *bits)
         unsigned bit = find_pass(text, length);
 
         if (length && !bit)
-            return ons_fail(ONESTEP_BAD_ARGUMENT,
-                            "unknown pass '%.*s'; known: fuse_upsample, fold_upsample, dead_code, cse, fuse_residual, "
-                            "precision, quantise, fold_constants, hoist, all",
-                            (int)length, text);
+            return ons_fail(
+                ONESTEP_BAD_ARGUMENT,
+                "unknown pass '%.*s'; known: fuse_upsample, fold_upsample, dead_code, cse, fuse_residual, "
+                "precision, quantise, fold_constants, hoist, all",
+                (int)length, text);
         *bits |= bit;
         text += length + (text[length] == ',');
     }

@@ -165,7 +165,8 @@ bool shape_quantise(ons_rule *r)
     if (!rows && !columns)
         return true;
     if (r->shape[0].n != 4)
-        return ons_rule_fail(r, "a border around a value of %d dimensions; only images have one", r->shape[0].n);
+        return ons_rule_fail(r, "a border around a value of %d dimensions; only images have one",
+                             r->shape[0].n);
     r->shape[0].d[1] += rows;
     r->shape[0].d[2] += columns;
     return true;

@@ -1,4 +1,5 @@
-/* Decoding by libpng and libjpeg-turbo; their errors come back by longjmp into the two functions that call them. */
+/* Decoding by libpng and libjpeg-turbo; their errors come back by longjmp into the two functions that call
+ * them. */
 #include "io/image.h"
 
 #include <setjmp.h>
@@ -16,8 +17,8 @@ static onestep_status check_size(const char *what, uint64_t width, uint64_t heig
 {
     if (width >= 1 && height >= 1 && width <= ONS_IMAGE_MAX_SIDE && height <= ONS_IMAGE_MAX_SIDE)
         return ONESTEP_OK;
-    return ons_fail(ONESTEP_BAD_FILE, "%s: %llux%llu pixels; 1 to %d a side can be read", what, (unsigned long long)width,
-                    (unsigned long long)height, ONS_IMAGE_MAX_SIDE);
+    return ons_fail(ONESTEP_BAD_FILE, "%s: %llux%llu pixels; 1 to %d a side can be read", what,
+                    (unsigned long long)width, (unsigned long long)height, ONS_IMAGE_MAX_SIDE);
 }
 
 static onestep_status allocate(ons_image *image, const char *what, int width, int height)
@@ -25,14 +26,15 @@ static onestep_status allocate(ons_image *image, const char *what, int width, in
     image->width = width;
     image->height = height;
     image->rgb = ons_malloc((size_t)width * (size_t)height * 3);
-    return image->rgb ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for %dx%d pixels", what, width, height);
+    return image->rgb ? ONESTEP_OK
+                      : ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for %dx%d pixels", what, width, height);
 }
 
 /* libpng's simplified interface does every conversion; white is the background of transparent pixels. */
 static onestep_status decode_png(const void *data, size_t size, const char *what, ons_image *out)
 {
-    png_image png = { .version = PNG_IMAGE_VERSION };
-    png_color white = { 255, 255, 255 };
+    png_image png = {.version = PNG_IMAGE_VERSION};
+    png_color white = {255, 255, 255};
     onestep_status st;
 
     if (!png_image_begin_read_from_memory(&png, data, size))
@@ -62,7 +64,8 @@ static void leave_jpeg(j_common_ptr c)
     longjmp(s->back, 1);
 }
 
-/* libjpeg fills what a cut file lacks with grey and calls it a warning; here it is an error. Other warnings pass. */
+/* libjpeg fills what a cut file lacks with grey and calls it a warning; here it is an error. Other warnings
+ * pass. */
 static void judge_message(j_common_ptr c, int level)
 {
     if (level < 0 && c->err->msg_code == JWRN_JPEG_EOF)
@@ -79,8 +82,8 @@ static void cmyk_row(const uint8_t *src, uint8_t *dst, int width, bool inverted)
             dst[3 * x + c] = (uint8_t)((src[4 * x + c] ^ flip) * (src[4 * x + 3] ^ flip) / 255);
 }
 
-static onestep_status read_jpeg(struct jpeg_decompress_struct *c, jpeg_state *s, const void *data, size_t size, const char *what,
-                                ons_image *out)
+static onestep_status read_jpeg(struct jpeg_decompress_struct *c, jpeg_state *s, const void *data, size_t size,
+                                const char *what, ons_image *out)
 {
     bool cmyk;
     onestep_status st;
@@ -111,8 +114,8 @@ static onestep_status read_jpeg(struct jpeg_decompress_struct *c, jpeg_state *s,
 
 static onestep_status decode_jpeg(const void *data, size_t size, const char *what, ons_image *out)
 {
-    struct jpeg_decompress_struct c = { 0 };
-    jpeg_state state = { 0 };
+    struct jpeg_decompress_struct c = {0};
+    jpeg_state state = {0};
     onestep_status st;
 
     c.err = jpeg_std_error(&state.errors);
@@ -131,10 +134,10 @@ static onestep_status decode_jpeg(const void *data, size_t size, const char *wha
 
 onestep_status ons_image_decode(const void *data, size_t size, const char *what, ons_image *out)
 {
-    static const unsigned char png[] = { 0x89, 'P', 'N', 'G' }, jpeg[] = { 0xFF, 0xD8, 0xFF };
+    static const unsigned char png[] = {0x89, 'P', 'N', 'G'}, jpeg[] = {0xFF, 0xD8, 0xFF};
     onestep_status st;
 
-    *out = (ons_image){ 0 };
+    *out = (ons_image){0};
     if (size >= sizeof png && !memcmp(data, png, sizeof png))
         st = decode_png(data, size, what, out);
     else if (size >= sizeof jpeg && !memcmp(data, jpeg, sizeof jpeg))
@@ -148,10 +151,10 @@ onestep_status ons_image_decode(const void *data, size_t size, const char *what,
 
 onestep_status ons_image_load(const char *path, ons_image *out)
 {
-    ons_map map = { 0 };
+    ons_map map = {0};
     onestep_status st = ons_map_open(path, &map);
 
-    *out = (ons_image){ 0 };
+    *out = (ons_image){0};
     if (st == ONESTEP_OK)
         st = ons_image_decode(map.data, map.size, path, out);
     ons_map_close(&map);
@@ -161,5 +164,5 @@ onestep_status ons_image_load(const char *path, ons_image *out)
 void ons_image_fini(ons_image *image)
 {
     ons_free(image->rgb);
-    *image = (ons_image){ 0 };
+    *image = (ons_image){0};
 }

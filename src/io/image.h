@@ -1,6 +1,6 @@
 /*
- * Pictures in memory as 8-bit RGB. PNG and JPEG are told apart by content; transparency is laid on white; greys, palettes, 16 bits and CMYK
- * become RGB. Sizes are bounded before anything is allocated.
+ * Pictures in memory as 8-bit RGB. PNG and JPEG are told apart by content; transparency is laid on white;
+ * greys, palettes, 16 bits and CMYK become RGB. Sizes are bounded before anything is allocated.
  */
 #ifndef ONS_IO_IMAGE_H
 #define ONS_IO_IMAGE_H
@@ -20,8 +20,8 @@ onestep_status ons_image_load(const char *path, ons_image *out) ONESTEP_CHECK;
 void ons_image_fini(ons_image *image); /* accepts a zeroed struct */
 
 /*
- * Crops the middle to the shape of width x height and scales it there, each pixel the mean of the area that it covers (linear between pixels when
- * enlarging). rgb [height, width, 3] is the caller's.
+ * Crops the middle to the shape of width x height and scales it there, each pixel the mean of the area that it
+ * covers (linear between pixels when enlarging). rgb [height, width, 3] is the caller's.
  */
 void ons_image_fit(const ons_image *src, int width, int height, uint8_t *rgb);
 

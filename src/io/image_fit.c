@@ -1,20 +1,21 @@
 /*
- * Crop and scale by area: destination pixel i covers [i, i+1) * source/destination of the cropped source and takes the weighted mean. When
- * enlarging, the covered area is at least one source pixel wide and centred, which is linear interpolation.
+ * Crop and scale by area: destination pixel i covers [i, i+1) * source/destination of the cropped source and
+ * takes the weighted mean. When enlarging, the covered area is at least one source pixel wide and centred,
+ * which is linear interpolation.
  */
 #include <math.h>
 
 #include "io/image.h"
 
 typedef struct cover {
-    int first, last;     /* source pixels */
-    double from, to;     /* exact ends */
+    int first, last; /* source pixels */
+    double from, to; /* exact ends */
 } cover;
 
 static cover cover_of(int i, double start, double step, int limit)
 {
     double middle = start + (i + 0.5) * step, half = fmax(step, 1) / 2;
-    cover c = { .from = fmax(middle - half, 0), .to = fmin(middle + half, limit) };
+    cover c = {.from = fmax(middle - half, 0), .to = fmin(middle + half, limit)};
 
     c.first = (int)floor(c.from);
     c.last = (int)ceil(c.to) - 1;
@@ -30,7 +31,7 @@ static double overlap(const cover *c, int pixel)
 
 static void average(const ons_image *src, const cover *rows, const cover *columns, uint8_t *dst)
 {
-    double sum[3] = { 0 }, weight = 0;
+    double sum[3] = {0}, weight = 0;
 
     for (int y = rows->first; y <= rows->last; y++)
         for (int x = columns->first; x <= columns->last; x++) {

@@ -66,7 +66,8 @@ static const json_t *field(const json_t *obj, const char *key)
     return json_is_null(v) ? NULL : v;
 }
 
-onestep_status ons_json_int(const json_t *obj, const char *what, const char *key, int preset, int min, int max, int *out)
+onestep_status ons_json_int(const json_t *obj, const char *what, const char *key, int preset, int min, int max,
+                            int *out)
 {
     const json_t *v = field(obj, key);
 
@@ -76,8 +77,8 @@ onestep_status ons_json_int(const json_t *obj, const char *what, const char *key
     if (!json_is_integer(v))
         return ons_fail(ONESTEP_BAD_FILE, "%s: %s should be a whole number", what, key);
     if (json_integer_value(v) < min || json_integer_value(v) > max)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: %s is %lld, expected %d to %d", what, key, (long long)json_integer_value(v), min,
-                        max);
+        return ons_fail(ONESTEP_BAD_FILE, "%s: %s is %lld, expected %d to %d", what, key,
+                        (long long)json_integer_value(v), min, max);
     *out = (int)json_integer_value(v);
     return ONESTEP_OK;
 }
@@ -87,7 +88,8 @@ onestep_status ons_json_real(const json_t *obj, const char *what, const char *ke
     const json_t *v = field(obj, key);
 
     *out = v ? json_number_value(v) : preset;
-    return !v || json_is_number(v) ? ONESTEP_OK : ons_fail(ONESTEP_BAD_FILE, "%s: %s should be a number", what, key);
+    return !v || json_is_number(v) ? ONESTEP_OK
+                                   : ons_fail(ONESTEP_BAD_FILE, "%s: %s should be a number", what, key);
 }
 
 onestep_status ons_json_bool(const json_t *obj, const char *what, const char *key, bool preset, bool *out)
@@ -95,13 +97,16 @@ onestep_status ons_json_bool(const json_t *obj, const char *what, const char *ke
     const json_t *v = field(obj, key);
 
     *out = v ? json_is_true(v) : preset;
-    return !v || json_is_boolean(v) ? ONESTEP_OK : ons_fail(ONESTEP_BAD_FILE, "%s: %s should be true or false", what, key);
+    return !v || json_is_boolean(v) ? ONESTEP_OK
+                                    : ons_fail(ONESTEP_BAD_FILE, "%s: %s should be true or false", what, key);
 }
 
-onestep_status ons_json_text(const json_t *obj, const char *what, const char *key, const char *preset, const char **out)
+onestep_status ons_json_text(const json_t *obj, const char *what, const char *key, const char *preset,
+                             const char **out)
 {
     const json_t *v = field(obj, key);
 
     *out = v ? json_string_value(v) : preset;
-    return !v || json_is_string(v) ? ONESTEP_OK : ons_fail(ONESTEP_BAD_FILE, "%s: %s should be a text", what, key);
+    return !v || json_is_string(v) ? ONESTEP_OK
+                                   : ons_fail(ONESTEP_BAD_FILE, "%s: %s should be a text", what, key);
 }

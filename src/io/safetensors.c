@@ -1,6 +1,6 @@
 /*
- * Reading. Tensors are sorted by offset to find overlaps in one sweep; names are found by binary search over a sorted index.
- * Several mappings may stand behind one handle (sharded weights).
+ * Reading. Tensors are sorted by offset to find overlaps in one sweep; names are found by binary search over a
+ * sorted index. Several mappings may stand behind one handle (sharded weights).
  */
 #include "io/safetensors.h"
 
@@ -29,9 +29,12 @@ struct ons_safetensors {
     int *by_name; /* sorted index */
 };
 
-static const struct { const char *name; ons_dtype type; } dtypes[] = {
-    { "F32", ONS_F32 }, { "F16", ONS_F16 }, { "BF16", ONS_BF16 }, { "F64", ONS_F64 },
-    { "I32", ONS_I32 }, { "I64", ONS_I64 }, { "U8", ONS_U8 },
+static const struct {
+    const char *name;
+    ons_dtype type;
+} dtypes[] = {
+    {"F32", ONS_F32}, {"F16", ONS_F16}, {"BF16", ONS_BF16}, {"F64", ONS_F64},
+    {"I32", ONS_I32}, {"I64", ONS_I64}, {"U8", ONS_U8},
 };
 
 const char *ons_file_dtype_name(ons_dtype t)
@@ -71,14 +74,19 @@ static onestep_status read_header(const ons_map *map, json_t **header, uint64_t 
     if (st != ONESTEP_OK)
         return st;
     if (map->size < 8)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: %zu bytes, a safetensors file has at least 8", map->path, map->size);
+        return ons_fail(ONESTEP_BAD_FILE, "%s: %zu bytes, a safetensors file has at least 8", map->path,
+                        map->size);
     length = header_bytes(map);
     if (length > MAX_HEADER)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: announces a header of %" PRIu64 " bytes, at most %d are accepted: not a "
-                        "safetensors file, or damaged", map->path, length, MAX_HEADER);
+        return ons_fail(ONESTEP_BAD_FILE,
+                        "%s: announces a header of %" PRIu64 " bytes, at most %d are accepted: not a "
+                        "safetensors file, or damaged",
+                        map->path, length, MAX_HEADER);
     if (length > map->size - 8)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: header of %" PRIu64 " bytes announced, %zu present: cut short, %" PRIu64
-                        " bytes are missing; fetch it again", map->path, length, map->size - 8, length - (map->size - 8));
+        return ons_fail(ONESTEP_BAD_FILE,
+                        "%s: header of %" PRIu64 " bytes announced, %zu present: cut short, %" PRIu64
+                        " bytes are missing; fetch it again",
+                        map->path, length, map->size - 8, length - (map->size - 8));
     if ((st = ons_json_parse((const char *)map->data + 8, (size_t)length, map->path, header)) != ONESTEP_OK)
         return st;
     *data_start = 8 + length;
@@ -97,11 +105,12 @@ static bool read_dtype(const char *name, ons_dtype *out)
     return false;
 }
 
-static onestep_status read_shape(const ons_map *map, const char *name, const json_t *shape, ons_file_tensor *t, uint64_t *bytes)
+static onestep_status read_shape(const ons_map *map, const char *name, const json_t *shape, ons_file_tensor *t,
+                                 uint64_t *bytes)
 {
     if (!json_is_array(shape) || json_array_size(shape) > ONS_FILE_MAX_DIMS)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has no shape of at most %d dimensions", map->path, name,
-                        ONS_FILE_MAX_DIMS);
+        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has no shape of at most %d dimensions", map->path,
+                        name, ONS_FILE_MAX_DIMS);
     *bytes = ons_dtype_size(t->dtype);
     t->n_dims = (int)json_array_size(shape);
     for (int i = 0; i < t->n_dims; i++) {
@@ -116,30 +125,33 @@ static onestep_status read_shape(const ons_map *map, const char *name, const jso
     return ONESTEP_OK;
 }
 
-static onestep_status read_tensor(const ons_map *map, uint64_t data_start, const char *name, const json_t *v, ons_file_tensor *t)
+static onestep_status read_tensor(const ons_map *map, uint64_t data_start, const char *name, const json_t *v,
+                                  ons_file_tensor *t)
 {
     const json_t *offsets = json_object_get(v, "data_offsets");
     const json_t *b = json_array_get(offsets, 0), *e = json_array_get(offsets, 1);
     uint64_t begin, end, bytes = 0;
     onestep_status st;
 
-    *t = (ons_file_tensor){ .name = name };
+    *t = (ons_file_tensor){.name = name};
     if (!read_dtype(json_string_value(json_object_get(v, "dtype")), &t->dtype)) {
         const char *type = json_string_value(json_object_get(v, "dtype"));
 
-        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has type %s; F32, F16, BF16, F64, I32, I64 and U8 are known", map->path,
+        return ons_fail(ONESTEP_BAD_FILE,
+                        "%s: tensor %s has type %s; F32, F16, BF16, F64, I32, I64 and U8 are known", map->path,
                         name, type ? type : "(none)");
     }
     if ((st = read_shape(map, name, json_object_get(v, "shape"), t, &bytes)) != ONESTEP_OK)
         return st;
-    if (!json_is_integer(b) || !json_is_integer(e) || json_array_size(offsets) != 2 || json_integer_value(b) < 0 ||
-        json_integer_value(e) < json_integer_value(b))
+    if (!json_is_integer(b) || !json_is_integer(e) || json_array_size(offsets) != 2 ||
+        json_integer_value(b) < 0 || json_integer_value(e) < json_integer_value(b))
         return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has no valid data_offsets", map->path, name);
     begin = (uint64_t)json_integer_value(b);
     end = (uint64_t)json_integer_value(e);
     if (end - begin != bytes)
-        return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s has %" PRIu64 " bytes, its shape and type need %" PRIu64, map->path, name,
-                        end - begin, bytes);
+        return ons_fail(ONESTEP_BAD_FILE,
+                        "%s: tensor %s has %" PRIu64 " bytes, its shape and type need %" PRIu64, map->path,
+                        name, end - begin, bytes);
     t->data = map->data + data_start + begin;
     t->size = (size_t)bytes;
     return ONESTEP_OK;
@@ -226,7 +238,8 @@ static onestep_status add_file(ons_safetensors *f, const char *path)
 
         if (!strcmp(name, "__metadata__"))
             continue;
-        if ((st = read_tensor(&f->maps[k], data_start, name, v, &t)) != ONESTEP_OK || (st = append(f, &t)) != ONESTEP_OK)
+        if ((st = read_tensor(&f->maps[k], data_start, name, v, &t)) != ONESTEP_OK ||
+            (st = append(f, &t)) != ONESTEP_OK)
             return st;
     }
     return check_overlaps(f, first);
@@ -250,7 +263,8 @@ static onestep_status build_index(ons_safetensors *f)
     qsort(f->by_name, (size_t)f->n, sizeof *f->by_name, by_name);
     for (int i = 1; i < f->n; i++)
         if (!strcmp(f->tensors[f->by_name[i]].name, f->tensors[f->by_name[i - 1]].name))
-            return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s occurs twice", f->path, f->tensors[f->by_name[i]].name);
+            return ons_fail(ONESTEP_BAD_FILE, "%s: tensor %s occurs twice", f->path,
+                            f->tensors[f->by_name[i]].name);
     return ONESTEP_OK;
 }
 
@@ -342,9 +356,9 @@ fail:
 
 onestep_status ons_safetensors_open_part(const char *folder, const char *base, ons_safetensors **out)
 {
-    static const char *const endings[] = { ".safetensors", ".safetensors.index.json", ".fp16.safetensors",
-                                           ".safetensors.index.fp16.json", ".fp16.safetensors.index.json" };
-    static const char *const pickles[] = { ".bin", ".ckpt", ".pt" };
+    static const char *const endings[] = {".safetensors", ".safetensors.index.json", ".fp16.safetensors",
+                                          ".safetensors.index.fp16.json", ".fp16.safetensors.index.json"};
+    static const char *const pickles[] = {".bin", ".ckpt", ".pt"};
 
     *out = NULL;
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
@@ -366,9 +380,11 @@ onestep_status ons_safetensors_open_part(const char *folder, const char *base, o
 
         ons_free(path);
         if (found)
-            return ons_fail(ONESTEP_BAD_FILE, "%s holds %s%s, a Python pickle, which can run code when it is read, so it is never "
-                            "opened; get the safetensors file, or convert it in Python with safetensors.torch.save_file",
-                            folder, base, pickles[i]);
+            return ons_fail(
+                ONESTEP_BAD_FILE,
+                "%s holds %s%s, a Python pickle, which can run code when it is read, so it is never "
+                "opened; get the safetensors file, or convert it in Python with safetensors.torch.save_file",
+                folder, base, pickles[i]);
     }
     return ons_fail(ONESTEP_NOT_FOUND, "%s: no %s.safetensors", folder, base);
 }

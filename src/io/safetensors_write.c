@@ -1,4 +1,5 @@
-/* Writing: header first, then tensors in the declared order; the file appears under its name when it is complete. */
+/* Writing: header first, then tensors in the declared order; the file appears under its name when it is
+ * complete. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -53,8 +54,8 @@ static json_t *make_shape(int n_dims, const int64_t *dims)
     return shape;
 }
 
-onestep_status ons_safetensors_writer_add(ons_safetensors_writer *w, const char *name, ons_dtype dtype, int n_dims,
-                                          const int64_t *dims)
+onestep_status ons_safetensors_writer_add(ons_safetensors_writer *w, const char *name, ons_dtype dtype,
+                                          int n_dims, const int64_t *dims)
 {
     json_t *shape = make_shape(n_dims, dims), *entry = NULL;
     uint64_t bytes = ons_dtype_size(dtype);
@@ -62,8 +63,8 @@ onestep_status ons_safetensors_writer_add(ons_safetensors_writer *w, const char 
     for (int i = 0; i < n_dims; i++)
         bytes *= (uint64_t)dims[i];
     if (shape) /* which the entry takes over, or releases on failure */
-        entry = json_pack("{s:s, s:o, s:[I,I]}", "dtype", ons_file_dtype_name(dtype), "shape", shape, "data_offsets",
-                          (json_int_t)w->declared, (json_int_t)(w->declared + bytes));
+        entry = json_pack("{s:s, s:o, s:[I,I]}", "dtype", ons_file_dtype_name(dtype), "shape", shape,
+                          "data_offsets", (json_int_t)w->declared, (json_int_t)(w->declared + bytes));
     if (!entry || json_object_set_new(w->header, name, entry))
         return ons_fail(ONESTEP_NO_MEMORY, "no memory to write tensors");
     w->declared += bytes;
@@ -130,6 +131,7 @@ onestep_status ons_safetensors_writer_data(ons_safetensors_writer *w, const void
 onestep_status ons_safetensors_writer_commit(ons_safetensors_writer *w)
 {
     if (w->written != w->declared)
-        return ons_fail(ONESTEP_INTERNAL, "%" PRIu64 " bytes of tensors written, %" PRIu64 " declared", w->written, w->declared);
+        return ons_fail(ONESTEP_INTERNAL, "%" PRIu64 " bytes of tensors written, %" PRIu64 " declared",
+                        w->written, w->declared);
     return ons_writer_commit(&w->file);
 }

@@ -12,7 +12,8 @@ typedef struct ons_lora_module {
     const ons_file_tensor *down, *up;
     const ons_file_tensor *mid;   /* NULL: none; of a convolution in three factors (LoCon) */
     const ons_file_tensor *alpha; /* NULL: none in a tensor of its own */
-    char stem[ONS_LORA_MAX_NAME]; /* what the names have in common: "lora_unet_mid_block_attentions_0_proj_in" */
+    char
+        stem[ONS_LORA_MAX_NAME]; /* what the names have in common: "lora_unet_mid_block_attentions_0_proj_in" */
 } ons_lora_module;
 
 typedef enum ons_lora_role {
@@ -30,6 +31,7 @@ typedef struct ons_lora_target {
     int index;
     bool text; /* the name is a text encoder's */
 } ons_lora_target;
-ons_lora_target ons_lora_find(const char *stem, const ons_unet_config *config, ons_params *unet, ons_params *text);
+ons_lora_target ons_lora_find(const char *stem, const ons_unet_config *config, ons_params *unet,
+                              ons_params *text);
 
 #endif

@@ -41,8 +41,7 @@ ons_value *ons_nn_adapter_param(const ons_nn *nn, const char *name, ons_param_ki
     own.slot = nn->adapter.slot;
     own.trainable = nn->adapter.trainable;
     if ((size_t)snprintf(own.prefix, sizeof own.prefix, "%s%s%s", nn->adapter.prefix, *nn->prefix ? "." : "",
-                         nn->prefix) >=
-        sizeof own.prefix)
+                         nn->prefix) >= sizeof own.prefix)
         return ons_graph_error(nn->g, "parameter names of more than %zu bytes", sizeof own.prefix - 1);
     return ons_nn_param(&own, name, kind, shape, init, init_scale);
 }

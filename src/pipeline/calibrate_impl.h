@@ -16,15 +16,15 @@ typedef struct ons_seen_layer {
     double scale; /* chosen from them */
     int zero;
     double error_sum, result_sum; /* squares: 8 bits against bf16, and of what the product adds */
-    double flops;  /* of a run */
-    double effect; /* on the latents, of this layer alone in 8 bits */
+    double flops;                 /* of a run */
+    double effect;                /* on the latents, of this layer alone in 8 bits */
 } ons_seen_layer;
 
 typedef enum ons_seen_mode {
     ONS_SEE_RANGES,
     ONS_SEE_ERRORS, /* scales are chosen */
     ONS_SEE_NOTHING,
-    ONS_PUT_8_BITS  /* the layer `target` gives what it gives in 8 bits */
+    ONS_PUT_8_BITS /* the layer `target` gives what it gives in 8 bits */
 } ons_seen_mode;
 
 /* What an observer of a network's plan gathers. */
@@ -43,8 +43,11 @@ onestep_status ons_seen_observe(void *context, const ons_node *n, const ons_args
 void ons_seen_choose_scales(ons_seen *s);
 void ons_seen_fini(ons_seen *s);
 
-/* Runs one product in 8 bits on the operands of the bf16 one; adds to the layer's sums, or takes the place of its result (calibrate_error.c). */
-onestep_status ons_seen_measure(const ons_seen *s, ons_seen_layer *l, const ons_node *n, const ons_args *args) ONESTEP_CHECK;
-onestep_status ons_seen_replace(const ons_seen *s, const ons_seen_layer *l, const ons_node *n, const ons_args *args) ONESTEP_CHECK;
+/* Runs one product in 8 bits on the operands of the bf16 one; adds to the layer's sums, or takes the place of
+ * its result (calibrate_error.c). */
+onestep_status ons_seen_measure(const ons_seen *s, ons_seen_layer *l, const ons_node *n,
+                                const ons_args *args) ONESTEP_CHECK;
+onestep_status ons_seen_replace(const ons_seen *s, const ons_seen_layer *l, const ons_node *n,
+                                const ons_args *args) ONESTEP_CHECK;
 
 #endif

@@ -74,13 +74,13 @@ static onestep_status save_card(const ons_model *m, const char *folder, const ch
 static onestep_status save_index(const ons_model *m, const char *folder, const char *name)
 {
     const char *scheduler = is_student(m) ? "LCMScheduler" : m->schedule.class_name;
-    json_t *root = json_pack(
-        "{s:s, s:s, s:[n,n], s:b, s:[n,n], s:[n,n], s:[s,s], s:[s,s], s:[s,s], s:[s,s], s:[s,s]}",
-        "_class_name", "StableDiffusionPipeline", "_diffusers_version", "0.30.0", "safety_checker",
-        "requires_safety_checker", 0, "feature_extractor", "image_encoder", "scheduler", "diffusers", scheduler,
-        "text_encoder", "transformers", "CLIPTextModel", "tokenizer", "transformers", "CLIPTokenizer", "unet",
-        "diffusers", "UNet2DConditionModel", "vae", "diffusers",
-        m->vae_config.kind == ONS_VAE_TINY ? "AutoencoderTiny" : "AutoencoderKL");
+    json_t *root =
+        json_pack("{s:s, s:s, s:[n,n], s:b, s:[n,n], s:[n,n], s:[s,s], s:[s,s], s:[s,s], s:[s,s], s:[s,s]}",
+                  "_class_name", "StableDiffusionPipeline", "_diffusers_version", "0.30.0", "safety_checker",
+                  "requires_safety_checker", 0, "feature_extractor", "image_encoder", "scheduler", "diffusers",
+                  scheduler, "text_encoder", "transformers", "CLIPTextModel", "tokenizer", "transformers",
+                  "CLIPTokenizer", "unet", "diffusers", "UNet2DConditionModel", "vae", "diffusers",
+                  m->vae_config.kind == ONS_VAE_TINY ? "AutoencoderTiny" : "AutoencoderKL");
     char *path = ons_path_join(folder, name);
     onestep_status st =
         root && path ? ons_json_save(root, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);
@@ -130,7 +130,9 @@ onestep_status ons_model_save(const ons_model *m, const char *folder, ons_dtype 
     onestep_status st;
 
     if (m->vae_config.no_encoder)
-        return ons_fail(ONESTEP_UNSUPPORTED, "%s: its tiny autoencoder is a decoder alone, which no diffusers folder can hold; give one with both halves",
+        return ons_fail(ONESTEP_UNSUPPORTED,
+                        "%s: its tiny autoencoder is a decoder alone, which no diffusers folder can hold; give "
+                        "one with both halves",
                         m->path);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         ONS_TRY(make_part(folder, parts[i]));

@@ -293,7 +293,8 @@ fail:
 
 static ons_unet_key key_of(const ons_resolved *set)
 {
-    return (ons_unet_key){.guided = set->guidance != 1, .timestep = set->steps == 1 ? (int)set->timesteps[0] : -1};
+    return (ons_unet_key){.guided = set->guidance != 1,
+                          .timestep = set->steps == 1 ? (int)set->timesteps[0] : -1};
 }
 
 onestep_status ons_runner_announce(ons_runner *r, const ons_run_settings *s)

@@ -33,7 +33,7 @@ static onestep_status decode_whole(ons_runner *r, int n, const float *latents, f
     ons_runner_get(r, r->decoder, "pixels", pixels,
                    (size_t)n * (size_t)r->options.width * (size_t)r->options.height * 3);
     r->stats.flops += ons_plan_flops(r->decoder);
-r->stats.decoder_flops += ons_plan_flops(r->decoder);
+    r->stats.decoder_flops += ons_plan_flops(r->decoder);
 fail:
     return st;
 }
@@ -108,7 +108,7 @@ static onestep_status decode_tiles(ons_runner *r, const float *latent, float *su
             ons_runner_get(r, r->decoder, "pixels", one, (size_t)(t.h * t.w) * 3);
             add_tile(r, &t, one, sum, weight);
             r->stats.flops += ons_plan_flops(r->decoder);
-r->stats.decoder_flops += ons_plan_flops(r->decoder);
+            r->stats.decoder_flops += ons_plan_flops(r->decoder);
         }
 fail:
     return st;

@@ -101,14 +101,15 @@ static onestep_status refuse(const ons_runner *r, const need *n, double room)
     if (side < ons_vae_factor(&r->model->vae_config) * 8)
         return ons_fail(ONESTEP_NO_MEMORY, "the weights alone take %.0f MB, %.0f MB are %s", weights_of(n) / MB,
                         room / MB, who);
-    return ons_fail(ONESTEP_NO_MEMORY,
-                    "%d picture%s of %dx%d take%s %.0f MB (weights %.0f, UNet %.0f, decoder %.0f, text %.0f%s), "
-                    "%.0f MB are %s; "
-                    "%d picture of about %dx%d would fit",
-                    r->options.batch, r->options.batch == 1 ? "" : "s at a time", r->options.width,
-                    r->options.height, r->options.batch == 1 ? "s" : "", total_of(n) / MB, weights_of(n) / MB,
-                    n->unet.buffers / MB, n->decoder.buffers / MB, n->text.buffers / MB,
-                    n->one_shot ? "; not all at a time" : "", room / MB, who, 1, side, side);
+    return ons_fail(
+        ONESTEP_NO_MEMORY,
+        "%d picture%s of %dx%d take%s %.0f MB (weights %.0f, UNet %.0f, decoder %.0f, text %.0f%s), "
+        "%.0f MB are %s; "
+        "%d picture of about %dx%d would fit",
+        r->options.batch, r->options.batch == 1 ? "" : "s at a time", r->options.width, r->options.height,
+        r->options.batch == 1 ? "s" : "", total_of(n) / MB, weights_of(n) / MB, n->unet.buffers / MB,
+        n->decoder.buffers / MB, n->text.buffers / MB, n->one_shot ? "; not all at a time" : "", room / MB, who,
+        1, side, side);
 }
 
 static double room_of(const ons_runner *r)
@@ -147,7 +148,8 @@ static void tell_packed(const ons_runner *r)
                  want = (double)ons_params_packed_bytes(r->model->unet) / MB;
 
     if (made_for && have < 0.5 * want)
-        ons_info("of %.1f MB of the UNet's packed weights the packed file has %.1f: it was made for %s; convert --packed "
+        ons_info("of %.1f MB of the UNet's packed weights the packed file has %.1f: it was made for %s; "
+                 "convert --packed "
                  "makes another (--packed-type, -W, -H)",
                  want, have, made_for);
     else if (made_for)

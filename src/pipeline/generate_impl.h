@@ -35,7 +35,7 @@ struct ons_runner {
     int64_t h, w, c; /* latent */
     int64_t n_tokens, n_hidden;
     ons_plan *text, *decoder;
-    bool tiled; /* the decoder's plan takes one tile and not the batch */
+    bool tiled;          /* the decoder's plan takes one tile and not the batch */
     size_t most_held;    /* buffers of plans that were given back meanwhile */
     double fitted_bytes; /* of the last run that was found to fit; 0: none */
     ons_unet_plan unet[MAX_UNET_PLANS];
@@ -43,7 +43,7 @@ struct ons_runner {
     ons_plan *last_unet; /* of the last run; one of `unet` */
     ons_prompt_cache prompts;
     uint64_t clip_version; /* of the weights that the cached encodings came from */
-    float *encoded;       /* [2, latent]: mean and deviation of the encoded picture; NULL: none yet */
+    float *encoded;        /* [2, latent]: mean and deviation of the encoded picture; NULL: none yet */
     float *input, *output; /* [batch, latent]: what the sampler hands over and gets back */
     ons_run_stats stats;
 };
@@ -56,8 +56,11 @@ onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **
 onestep_status ons_runner_make_text_plan(ons_runner *r) ONESTEP_CHECK;
 onestep_status ons_runner_make_decoder_plan(ons_runner *r) ONESTEP_CHECK;
 onestep_status ons_runner_make_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **out) ONESTEP_CHECK;
-/* Ends the building of *g, whose results are marked, and turns it into a plan; scales: of its 8-bit products, NULL: none. */
-onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const ons_scales *scales, const char *label, ons_plan **out) ONESTEP_CHECK;
+/* Ends the building of *g, whose results are marked, and turns it into a plan; scales: of its 8-bit products,
+ * NULL: none. */
+onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params,
+                                      const ons_scales *scales, const char *label,
+                                      ons_plan **out) ONESTEP_CHECK;
 /* Checks that a run fits into memory; switches to tiles where that helps and is allowed (generate_fit.c). */
 onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode) ONESTEP_CHECK;
 /* The same for a plan that runs by itself. */

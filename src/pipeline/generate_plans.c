@@ -19,7 +19,8 @@ static const ons_scales *scales_of(const ons_runner *r, ons_int8_part part)
     return r->options.precision == ONS_I8 ? &r->model->int8->scales[part] : NULL;
 }
 
-static ons_plan_options plan_options(const ons_runner *r, ons_params *params, const ons_scales *scales, const char *label)
+static ons_plan_options plan_options(const ons_runner *r, ons_params *params, const ons_scales *scales,
+                                     const char *label)
 {
     ons_plan_options o = {.backend = r->options.backend,
                           .n_threads = r->options.n_threads,
@@ -35,8 +36,8 @@ static ons_plan_options plan_options(const ons_runner *r, ons_params *params, co
 }
 
 /* Ends the building of *g, whose results are marked, and turns it into a plan. */
-onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params, const ons_scales *scales,
-                                      const char *label, ons_plan **out)
+onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_params *params,
+                                      const ons_scales *scales, const char *label, ons_plan **out)
 {
     const ons_plan_options o = plan_options(r, params, scales, label);
     ons_plan *p = NULL;
@@ -108,7 +109,8 @@ onestep_status ons_runner_make_decoder_plan(ons_runner *r)
     x = ons_affine(g, x, 1 / c->scaling_factor, c->shift_factor);
     ons_graph_output(g, ons_vae_decode_build(&nn, c, x), "pixels");
     snprintf(label, sizeof label, "decoder %dx%dx%d", n, (int)h * factor, (int)w * factor);
-    st = ons_runner_finish_plan(r, &g, r->model->vae, scales_of(r, ons_int8_decoder_of(r->model)), label, &r->decoder);
+    st = ons_runner_finish_plan(r, &g, r->model->vae, scales_of(r, ons_int8_decoder_of(r->model)), label,
+                                &r->decoder);
     if (st == ONESTEP_OK)
         ons_plan_observe(r->decoder, r->options.observe, r->options.observe_decoder);
     return st;

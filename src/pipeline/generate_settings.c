@@ -28,7 +28,8 @@ onestep_status ons_size_resolve(const ons_model *m, int *width, int *height)
 }
 
 /* What the sampler's own grid gives way to; NULL: nothing. `single` is room for one. */
-static const int *custom_timesteps(const ons_model *m, const ons_run_settings *s, const ons_resolved *out, int *single)
+static const int *custom_timesteps(const ons_model *m, const ons_run_settings *s, const ons_resolved *out,
+                                   int *single)
 {
     if (s->timesteps)
         return s->timesteps;

@@ -1,6 +1,7 @@
 /*
- * Scales for running a model in 8 bits: per layer the range of its first operand, measured once ("calibrated") on pictures at the timesteps that the
- * model is sampled at, and kept in int8.json (docs/formats.md). Weights need none: their scales are computed while they are packed.
+ * Scales for running a model in 8 bits: per layer the range of its first operand, measured once ("calibrated")
+ * on pictures at the timesteps that the model is sampled at, and kept in int8.json (docs/formats.md). Weights
+ * need none: their scales are computed while they are packed.
  */
 #ifndef ONS_PIPELINE_INT8_H
 #define ONS_PIPELINE_INT8_H
@@ -10,7 +11,12 @@
 enum { ONS_INT8_VERSION = 1 };
 
 /* Networks of a model that run in 8 bits; a model has one of the two decoders. */
-typedef enum ons_int8_part { ONS_INT8_UNET, ONS_INT8_DECODER, ONS_INT8_TINY_DECODER, ONS_INT8_PARTS } ons_int8_part;
+typedef enum ons_int8_part {
+    ONS_INT8_UNET,
+    ONS_INT8_DECODER,
+    ONS_INT8_TINY_DECODER,
+    ONS_INT8_PARTS
+} ons_int8_part;
 extern const char *const ons_int8_part_names[ONS_INT8_PARTS]; /* as in the file */
 ons_int8_part ons_int8_decoder_of(const ons_model *m);
 
@@ -18,7 +24,8 @@ typedef struct ons_int8_layer {
     char *layer;  /* path, owned */
     double scale; /* a number q of 0..255 stands for scale * (q - zero) */
     int zero;
-    double error; /* what 8 bits did to the layer's result, relative to it (root mean square); negative: not measured */
+    double error; /* what 8 bits did to the layer's result, relative to it (root mean square); negative: not
+                     measured */
     bool keep;    /* runs in bf16 all the same */
 } ons_int8_layer;
 
@@ -43,7 +50,8 @@ onestep_status ons_int8_save(const ons_int8 *s, const char *path) ONESTEP_CHECK;
 void ons_int8_destroy(ons_int8 **s); /* accepts NULL and &NULL */
 /* Sorts the layers and makes what plans read; after every change of parts. */
 onestep_status ons_int8_settle(ons_int8 *s) ONESTEP_CHECK;
-/* Are there scales of the UNet, and of the decoder that the model has? BAD_FILE names what is missing and what to do. */
+/* Are there scales of the UNet, and of the decoder that the model has? BAD_FILE names what is missing and what
+ * to do. */
 onestep_status ons_int8_check(const ons_int8 *s, const ons_model *m) ONESTEP_CHECK;
 
 typedef struct ons_calibration {
@@ -52,8 +60,8 @@ typedef struct ons_calibration {
     int steps;         /* of the sampler; 0: the model's own */
     int count;         /* pictures whose ranges are taken; one more is drawn to measure errors */
     double keep_error; /* layers whose error is above it stay bf16 */
-    double keep;       /* in [0, 1]: part of the UNet's work that stays bf16, in the layers where 8 bits spoil the latents most; above 0 it takes
-                          an evaluation of small latents per layer to find them */
+    double keep; /* in [0, 1]: part of the UNet's work that stays bf16, in the layers where 8 bits spoil the
+                    latents most; above 0 it takes an evaluation of small latents per layer to find them */
     bool (*progress)(void *user, int done, int total); /* false stops; may be NULL */
     void *user;
 } ons_calibration;
@@ -62,8 +70,8 @@ typedef struct ons_calibration {
     "int8 needs a CPU with products of 8-bit numbers (AVX-512 VNNI or AMX), which this one lacks or "          \
     "ONEDNN_MAX_CPU_ISA hides; emulated it would be slower than --type auto"
 /*
- * Draws pictures in bf16 with the model's own settings but for the steps; errors are measured with one. NO_MEMORY as ons_runner_run; weights are packed in bf16 and in 8 bits meanwhile, and stay so
- * with the model.
+ * Draws pictures in bf16 with the model's own settings but for the steps; errors are measured with one.
+ * NO_MEMORY as ons_runner_run; weights are packed in bf16 and in 8 bits meanwhile, and stay so with the model.
  */
 onestep_status ons_int8_calibrate(ons_model *m, const ons_calibration *o, ons_int8 **out) ONESTEP_CHECK;
 

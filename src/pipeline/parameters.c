@@ -14,8 +14,8 @@ enum { MAX_HASHED_BYTES = 1 << 30 };
 /* The names by which the samplers are known there. */
 static const struct {
     const char *name, *shown;
-} sampler_names[] = {{"ddim", "DDIM"},         {"plms", "PLMS"}, {"euler", "Euler"}, {"euler_a", "Euler a"},
-                   {"dpm++2m", "DPM++ 2M"}, {"heun", "Heun"}, {"lcm", "LCM"}};
+} sampler_names[] = {{"ddim", "DDIM"},        {"plms", "PLMS"}, {"euler", "Euler"}, {"euler_a", "Euler a"},
+                     {"dpm++2m", "DPM++ 2M"}, {"heun", "Heun"}, {"lcm", "LCM"}};
 
 static const char *shown_sampler(const char *name)
 {
@@ -25,8 +25,8 @@ static const char *shown_sampler(const char *name)
     return name;
 }
 
-/* "sd_turbo" of "models/sd_turbo/" and of "models/sd_turbo.safetensors": pictures are passed on, and where a model lay on a disk is nobody's
- * business. */
+/* "sd_turbo" of "models/sd_turbo/" and of "models/sd_turbo.safetensors": pictures are passed on, and where a
+ * model lay on a disk is nobody's business. */
 static char *model_name(const char *folder)
 {
     const size_t suffix = strlen(".safetensors");
@@ -87,7 +87,8 @@ char *ons_parameters_text(const ons_parameters *p)
             p->run.steps, shown_sampler(p->run.sampler), p->run.guidance, (unsigned long long)p->seed, p->width,
             p->height, hash ? "Model hash: " : "", p->model_sha256, hash ? ", " : "", model,
             p->noise == ONS_NOISE_TORCH ? "RNG: CPU, " : "", p->run.custom_timesteps ? "Timesteps: \"" : "",
-            p->run.custom_timesteps ? times : "", p->run.custom_timesteps ? "\", " : "", strength, onestep_version());
+            p->run.custom_timesteps ? times : "", p->run.custom_timesteps ? "\", " : "", strength,
+            onestep_version());
     ons_free(model);
     ons_free(times);
     return out;

@@ -51,7 +51,8 @@ float ons_f16_to_f32(uint16_t v)
     uint32_t is_subnormal = (uint32_t)((int32_t)magnitude - (1 << 23)) >> 31 ? ~0u : 0;
     uint32_t is_special = (uint32_t)((31 << 23) - 1 - (int32_t)magnitude) >> 31 ? ~0u : 0;
 
-    return float_of((subnormal & is_subnormal) | (normal & ~is_subnormal & ~is_special) | (special & is_special) | sign);
+    return float_of((subnormal & is_subnormal) | (normal & ~is_subnormal & ~is_special) |
+                    (special & is_special) | sign);
 }
 
 uint16_t ons_f32_to_f16(float v)

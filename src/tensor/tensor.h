@@ -23,14 +23,14 @@ typedef struct ons_shape {
     int64_t d[ONS_MAX_DIMS];
 } ons_shape;
 
-#define ONS_SHAPE0() ((ons_shape){ 0, { 0 } })
-#define ONS_SHAPE1(a) ((ons_shape){ 1, { (a) } })
-#define ONS_SHAPE2(a, b) ((ons_shape){ 2, { (a), (b) } })
-#define ONS_SHAPE3(a, b, c) ((ons_shape){ 3, { (a), (b), (c) } })
-#define ONS_SHAPE4(a, b, c, d) ((ons_shape){ 4, { (a), (b), (c), (d) } })
+#define ONS_SHAPE0() ((ons_shape){0, {0}})
+#define ONS_SHAPE1(a) ((ons_shape){1, {(a)}})
+#define ONS_SHAPE2(a, b) ((ons_shape){2, {(a), (b)}})
+#define ONS_SHAPE3(a, b, c) ((ons_shape){3, {(a), (b), (c)}})
+#define ONS_SHAPE4(a, b, c, d) ((ons_shape){4, {(a), (b), (c), (d)}})
 
 size_t ons_dtype_size(ons_dtype t);
-const char *ons_dtype_name(ons_dtype t); /* "f32" */
+const char *ons_dtype_name(ons_dtype t);     /* "f32" */
 int64_t ons_shape_count(const ons_shape *s); /* product; 1 for a scalar */
 bool ons_shape_equal(const ons_shape *a, const ons_shape *b);
 /* "[2, 8, 8, 64]" into buf (at least 96 bytes); returns buf. */
@@ -43,8 +43,9 @@ typedef struct ons_tensor {
     bool owned;
 } ons_tensor;
 
-onestep_status ons_tensor_create(ons_dtype dtype, const ons_shape *shape, ons_tensor *out) ONESTEP_CHECK; /* zeroed */
-void ons_tensor_fini(ons_tensor *t); /* accepts a zeroed struct */
+onestep_status ons_tensor_create(ons_dtype dtype, const ons_shape *shape,
+                                 ons_tensor *out) ONESTEP_CHECK; /* zeroed */
+void ons_tensor_fini(ons_tensor *t);                             /* accepts a zeroed struct */
 
 /* Element conversions; round to nearest even, NaN stays NaN. Any pair of F32, BF16, F16, F64. */
 void ons_convert(void *dst, ons_dtype dst_type, const void *src, ons_dtype src_type, size_t n);

@@ -88,8 +88,8 @@ onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_
     for (int i = 0; i < n; i++) {
         int used = 0;
 
-        draws[i] =
-            ons_dataset_draw_even(b->data, b->seed, (uint64_t)step * (uint64_t)n + (uint64_t)i, 0, b->p_keyword);
+        draws[i] = ons_dataset_draw_even(b->data, b->seed, (uint64_t)step * (uint64_t)n + (uint64_t)i, 0,
+                                         b->p_keyword);
         ONS_TRY(ons_tokenizer_encode(b->tokenizer, draws[i].caption, b->ids + i * context, &used, NULL));
         b->ends[i] = used - 1;
     }

@@ -22,7 +22,8 @@ static onestep_status make_encoder(const ons_model *m, int size, const ons_train
     onestep_status st;
 
     if (c->kind != ONS_VAE_KL)
-        return ons_fail(ONESTEP_UNSUPPORTED, "training on pictures needs an AutoencoderKL, this model has a tiny autoencoder");
+        return ons_fail(ONESTEP_UNSUPPORTED,
+                        "training on pictures needs an AutoencoderKL, this model has a tiny autoencoder");
     ONS_TRY(ons_graph_create(&g));
     ons_nn_init(&nn, g, m->vae, 0, false);
     moments =

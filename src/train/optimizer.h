@@ -39,8 +39,9 @@ bool ons_adamw_step(ons_adamw *o, const ons_adamw_options *opt, double *grad_nor
 void ons_ema_update(ons_params *ema, ons_params *params, double decay);
 
 /*
- * Gradient accumulation: adds what a plan has written to a sum. The next step takes the mean over the calls since the last one, and begins
- * anew. NO_MEMORY at the first call. Without any call, a step takes the plan's gradients as they are.
+ * Gradient accumulation: adds what a plan has written to a sum. The next step takes the mean over the calls
+ * since the last one, and begins anew. NO_MEMORY at the first call. Without any call, a step takes the plan's
+ * gradients as they are.
  */
 onestep_status ons_adamw_gather(ons_adamw *o) ONESTEP_CHECK;
 

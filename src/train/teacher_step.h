@@ -1,6 +1,7 @@
 /*
- * One training step of the teacher: noise a batch of latents, run UNet and text encoder forward and backward, clip, AdamW, average. What
- * pictures and captions it learns from is the caller's business, so that the benchmark runs the very step that training runs.
+ * One training step of the teacher: noise a batch of latents, run UNet and text encoder forward and backward,
+ * clip, AdamW, average. What pictures and captions it learns from is the caller's business, so that the
+ * benchmark runs the very step that training runs.
  */
 #ifndef ONS_TRAIN_TEACHER_STEP_H
 #define ONS_TRAIN_TEACHER_STEP_H
@@ -34,12 +35,12 @@ ons_adamw *ons_teacher_step_optimizer(ons_teacher_step *s, int set);
 ons_params *ons_teacher_step_ema(ons_teacher_step *s, int set);
 /* Plans and allocates now; otherwise the first run does. */
 onestep_status ons_teacher_step_plan(ons_teacher_step *s) ONESTEP_CHECK;
-ons_plan *ons_teacher_step_get_plan(ons_teacher_step *s); /* NULL before */
+ons_plan *ons_teacher_step_get_plan(ons_teacher_step *s);       /* NULL before */
 size_t ons_teacher_step_latent_size(const ons_teacher_step *s); /* floats per picture */
 
 /*
- * Picks picture and caption of draw `draw` (step * batch + place in the batch): writes ids[n_tokens], and points
- * *mean and *std to the posterior of the latent, ons_teacher_step_latent_size floats each.
+ * Picks picture and caption of draw `draw` (step * batch + place in the batch): writes ids[n_tokens], and
+ * points *mean and *std to the posterior of the latent, ons_teacher_step_latent_size floats each.
  */
 typedef onestep_status (*ons_teacher_pick)(void *context, uint64_t draw, int32_t *ids, const float **mean,
                                            const float **std);

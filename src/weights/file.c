@@ -46,9 +46,10 @@ static onestep_status check_tensor(const ons_safetensors *file, const ons_param 
     return ONESTEP_OK;
 }
 
-/* Where parameter `name` stands, under its own name or another spelling; the name alone when it stands nowhere. */
-static const ons_file_tensor *find_tensor(const ons_safetensors *file, const char *name, const ons_spelling *spelling,
-                                          ons_place_in_file *place)
+/* Where parameter `name` stands, under its own name or another spelling; the name alone when it stands nowhere.
+ */
+static const ons_file_tensor *find_tensor(const ons_safetensors *file, const char *name,
+                                          const ons_spelling *spelling, ons_place_in_file *place)
 {
     const ons_file_tensor *t = ons_safetensors_find(file, name);
 
@@ -66,8 +67,7 @@ static onestep_status locate(ons_params *p, int i, ons_safetensors *file, const 
     onestep_status st = check_tensor(file, &p->rows[i], t ? t->name : name, t, place.n_parts);
 
     if (st == ONESTEP_OK)
-        p->origins[i] =
-            (ons_origin){.tensor = t, .file = file, .part = place.part};
+        p->origins[i] = (ons_origin){.tensor = t, .file = file, .part = place.part};
     return st;
 }
 
@@ -86,7 +86,8 @@ static onestep_status keep_file(ons_params *p, ons_safetensors *file)
     return ONESTEP_OK;
 }
 
-static onestep_status map_all(ons_params *p, ons_safetensors *file, const char *prefix, const ons_spelling *spelling)
+static onestep_status map_all(ons_params *p, ons_safetensors *file, const char *prefix,
+                              const ons_spelling *spelling)
 {
     const char *only = spelling ? spelling->only : NULL;
     onestep_status st;

@@ -20,7 +20,8 @@ bool ons_params_is_mapped(const ons_params *p, int index)
 ons_dtype ons_params_value_type(const ons_params *p, int index)
 {
     const ons_origin *o = p->origins ? &p->origins[index] : NULL;
-    const bool half = o && o->tensor && !o->updates && (o->tensor->dtype == ONS_F16 || o->tensor->dtype == ONS_BF16);
+    const bool half =
+        o && o->tensor && !o->updates && (o->tensor->dtype == ONS_F16 || o->tensor->dtype == ONS_BF16);
 
     return half ? o->tensor->dtype : ONS_F32;
 }
@@ -118,7 +119,8 @@ static void read_values(ons_params *p, int index, float *dst)
 
 #pragma omp parallel for schedule(static) num_threads(ons_physical_cores()) if (n_pieces > 64)
     for (int64_t i = 0; i < n_pieces; i++)
-        read_piece(row, type, src, dst, i * CHUNK, count - i * CHUNK < CHUNK ? (int)(count - i * CHUNK) : CHUNK);
+        read_piece(row, type, src, dst, i * CHUNK,
+                   count - i * CHUNK < CHUNK ? (int)(count - i * CHUNK) : CHUNK);
     ons_params_forget_pages(p, index);
 }
 

@@ -1,6 +1,6 @@
 /*
- * The set itself: declaration, one region, cloning. Rows grow while models are declared; the region is laid out once, each
- * parameter starting on a cache line so that kernels may load aligned vectors.
+ * The set itself: declaration, one region, cloning. Rows grow while models are declared; the region is laid out
+ * once, each parameter starting on a cache line so that kernels may load aligned vectors.
  */
 #include "weights/weights.h"
 
@@ -110,8 +110,13 @@ onestep_status ons_params_require(ons_params *p, const char *name, ons_param_kin
         ons_free(copy);
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the weight table");
     }
-    p->rows[p->n] = (ons_param){ .name = copy, .kind = kind, .shape = *shape, .offset = p->size, .trainable = true,
-                                 .init = init, .init_scale = init_scale };
+    p->rows[p->n] = (ons_param){.name = copy,
+                                .kind = kind,
+                                .shape = *shape,
+                                .offset = p->size,
+                                .trainable = true,
+                                .init = init,
+                                .init_scale = init_scale};
     p->size += ((size_t)ons_shape_count(shape) + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     p->n_values += (size_t)ons_shape_count(shape);
     insert_slot(p, p->n);
@@ -124,8 +129,9 @@ onestep_status ons_params_allocate(ons_params *p)
     if (p->region)
         return ONESTEP_OK;
     p->region = ons_calloc_aligned((p->size ? p->size : 1) * sizeof(float));
-    return p->region ? ONESTEP_OK
-                     : ons_fail(ONESTEP_NO_MEMORY, "no memory for %zu MB of weights", p->size * sizeof(float) >> 20);
+    return p->region
+               ? ONESTEP_OK
+               : ons_fail(ONESTEP_NO_MEMORY, "no memory for %zu MB of weights", p->size * sizeof(float) >> 20);
 }
 
 static void init_one(ons_params *p, int i, uint64_t seed)

@@ -1,4 +1,5 @@
-/* onestep bench as a user types it. No time is judged: what is counted must be right, and what is summed must add up. */
+/* onestep bench as a user types it. No time is judged: what is counted must be right, and what is summed must
+ * add up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,8 +19,8 @@ static json_t *bench(const char *model, const char *steps, const char *scale, co
     program_run r = {0};
     json_t *o;
 
-    run_program(&r, "bench", "-m", model, "--runs", "2", "--type", "f32", "--json", "--steps", steps, "--cfg-scale", scale, extra,
-                NULL);
+    run_program(&r, "bench", "-m", model, "--runs", "2", "--type", "f32", "--json", "--steps", steps,
+                "--cfg-scale", scale, extra, NULL);
     expect(&r, 0, "run/s");
     o = json_loads(r.out, 0, NULL);
     assert_non_null(o);
@@ -65,7 +66,8 @@ static double median_ms(const json_t *o, const char *key)
 
 static void work_follows_steps_and_guidance(void **state)
 {
-    json_t *one = bench(teacher, "1", "1", NULL), *three = bench(teacher, "3", "1", NULL), *guided = bench(teacher, "3", "4", NULL);
+    json_t *one = bench(teacher, "1", "1", NULL), *three = bench(teacher, "3", "1", NULL),
+           *guided = bench(teacher, "3", "4", NULL);
     double sum = 0, unet = tflop(one, "unet");
 
     (void)state;

@@ -79,17 +79,20 @@ static double difference(const char *a, const char *b)
 /* From a picture: nearly it at little strength, another at full, in the size of the picture. */
 static void a_picture_may_be_the_beginning(void **state)
 {
-    const char *start = in_folder(folder, "start.png"), *near = in_folder(folder, "near.png"), *far = in_folder(folder, "far.png");
+    const char *start = in_folder(folder, "start.png"), *near = in_folder(folder, "near.png"),
+               *far = in_folder(folder, "far.png");
     program_run r = {0};
     ons_image image;
 
     (void)state;
-    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "5", "-W", "20", "-H", "16", "-o", start, NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "5", "-W", "20", "-H", "16", "-o",
+                start, NULL);
     expect(&r, 0, "seed: 5");
-    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "6", "-i", start, "--strength", "0.02", "--steps", "50", "-o", near, NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "6", "-i", start, "--strength", "0.02",
+                "--steps", "50", "-o", near, NULL);
     expect(&r, 0, "seed: 6");
-    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "6", "-i", start, "--strength", "1", "--steps", "10", "--sampler",
-                "euler_a", "-o", far, NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "red heart", "-s", "6", "-i", start, "--strength", "1",
+                "--steps", "10", "--sampler", "euler_a", "-o", far, NULL);
     expect(&r, 0, "seed: 6");
     assert_int_equal(ons_image_load(near, &image), ONESTEP_OK);
     assert_int_equal(image.width, 20);
@@ -99,13 +102,16 @@ static void a_picture_may_be_the_beginning(void **state)
     run_program(&r, "info", far, NULL);
     assert_non_null(strstr(r.out, "Denoising strength: 1"));
     assert_non_null(strstr(r.out, "Sampler: Euler a"));
-    run_program(&r, "generate", "-m", teacher, "-p", "x", "-i", start, "--strength", "0.1", "--steps", "4", "-o", near, NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "x", "-i", start, "--strength", "0.1", "--steps", "4",
+                "-o", near, NULL);
     expect(&r, 0, "less than one step");
     run_program(&r, "generate", "-m", teacher, "-p", "x", "--strength", "0.1", "-o", near, NULL);
     expect(&r, 0, "no effect without -i");
-    run_program(&r, "generate", "-m", teacher, "-p", "x", "-i", in_folder(teacher, "model_index.json"), "-o", near, NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "x", "-i", in_folder(teacher, "model_index.json"), "-o",
+                near, NULL);
     expect(&r, 1, "model_index.json");
-    run_program(&r, "generate", "-m", teacher, "-p", "x", "--negative-prompt", "y", "--guidance-scale", "2", "-o", near, NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "x", "--negative-prompt", "y", "--guidance-scale", "2",
+                "-o", near, NULL);
     expect(&r, 0, "seed: ");
     free_run(&r);
 }
@@ -116,21 +122,29 @@ static void memory_is_bounded(void **state)
     program_run r = {0};
 
     (void)state; /* f32: what bf16 takes depends on the CPU */
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type", "f32", "-o", whole, NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type",
+                "f32", "-o", whole, NULL);
     expect(&r, 0, "seed: 7");
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type", "f32", "-o", tiles, "--max-memory", "48M", NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type",
+                "f32", "-o", tiles, "--max-memory", "48M", NULL);
     expect(&r, 0, "seed: 7");
     assert_null(strstr(r.err, "tiles:")); /* the UNet's buffers are gone when the decoder's are made */
     assert_true(difference(whole, tiles) == 0);
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-b", "2", "--batch-size", "1", "-W", "512", "-H", "512", "--type", "f32", "-o", in_folder(folder, "two"), "--max-memory", "48M", NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-b", "2", "--batch-size", "1", "-W",
+                "512", "-H", "512", "--type", "f32", "-o", in_folder(folder, "two"), "--max-memory", "48M",
+                NULL);
     expect(&r, 0, "decoding in tiles: "); /* with a second picture to come they stay */
-    assert_true(difference(whole, in_folder(folder, "two/00000.png")) > 0 && difference(whole, in_folder(folder, "two/00000.png")) < 3);
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type", "f32", "-o", tiles, "--vae-tiling", NULL);
+    assert_true(difference(whole, in_folder(folder, "two/00000.png")) > 0 &&
+                difference(whole, in_folder(folder, "two/00000.png")) < 3);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type",
+                "f32", "-o", tiles, "--vae-tiling", NULL);
     expect(&r, 0, "seed: 7");
     assert_true(difference(whole, tiles) > 0 && difference(whole, tiles) < 3);
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-W", "2048", "-H", "2048", "--type", "f32", "--max-memory", "60M", "-o", in_folder(folder, "no.png"), NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-W", "2048", "-H", "2048", "--type", "f32",
+                "--max-memory", "60M", "-o", in_folder(folder, "no.png"), NULL);
     expect(&r, 1, "would fit");
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "--max-memory", "100K", "-o", in_folder(folder, "no.png"), NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "--max-memory", "100K", "-o",
+                in_folder(folder, "no.png"), NULL);
     expect(&r, 1, "the weights alone take");
     run_program(&r, "generate", "-m", student, "-p", "a cat", "--max-memory", "4", NULL);
     expect(&r, 2, "such as 1.5G");
@@ -340,8 +354,8 @@ static void sizes_that_cannot_be_made_are_named(void **state)
     run_program(&r, "generate", "-m", teacher, "-p", "a", "--timesteps", "5,9", "-o",
                 in_folder(folder, "x.png"), NULL);
     expect(&r, 2, "descend");
-    run_program(&r, "generate", "-m", teacher, "-p", "a", "--sampler", "ipndm", "-o", in_folder(folder, "x.png"),
-                NULL);
+    run_program(&r, "generate", "-m", teacher, "-p", "a", "--sampler", "ipndm", "-o",
+                in_folder(folder, "x.png"), NULL);
     expect(&r, 2, "ddim, plms, euler, euler_a, heun, dpm++2m, lcm");
     run_program(&r, "generate", "-m", teacher, "-p", "a", "--sampler", "lcm", "--steps", "60", "-o",
                 in_folder(folder, "x.png"), NULL);

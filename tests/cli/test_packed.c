@@ -238,7 +238,8 @@ static void a_lying_table_is_left_alone(void **state)
 static void another_type_or_size_is_told(void **state)
 {
     (void)state; /* without bf16 in the CPU the same kernels run, on the same copies */
-    draw("bf16", after, ons_backend_cpu.native_precision() == ONS_BF16 ? "it was made for f32, 16x16" : "come from");
+    draw("bf16", after,
+         ons_backend_cpu.native_precision() == ONS_BF16 ? "it was made for f32, 16x16" : "come from");
 }
 
 static void a_full_disk_leaves_nothing(void **state)

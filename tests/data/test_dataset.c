@@ -337,15 +337,9 @@ static void test_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_FOLDER(test_folder_with_texts),
-        IN_FOLDER(test_metadata),
-        IN_FOLDER(test_metadata_damaged),
-        IN_FOLDER(test_repeats),
-        IN_FOLDER(test_shards),
-        IN_FOLDER(test_empty_and_missing),
-        IN_FOLDER(test_caption_file),
-        IN_FOLDER(test_draws),
-        IN_FOLDER(test_draws_are_a_function),
+        IN_FOLDER(test_folder_with_texts), IN_FOLDER(test_metadata), IN_FOLDER(test_metadata_damaged),
+        IN_FOLDER(test_repeats),           IN_FOLDER(test_shards),   IN_FOLDER(test_empty_and_missing),
+        IN_FOLDER(test_caption_file),      IN_FOLDER(test_draws),    IN_FOLDER(test_draws_are_a_function),
         cmocka_unit_test(test_fit),
     };
     ons_log_set_level(ONS_LOG_QUIET);

@@ -16,8 +16,8 @@
 #include <cmocka.h>
 
 static const char *const layers[] = {
-    "base", "tensor",  "graph",     "weights", "backend",  "nn",    "text",    "io",   "model",
-    "data", "metrics", "diffusion", "energy",  "pipeline", "train", "distill", "eval", "bench", "cli",
+    "base",    "tensor",    "graph",  "weights",  "backend", "nn",      "text", "io",    "model", "data",
+    "metrics", "diffusion", "energy", "pipeline", "train",   "distill", "eval", "bench", "cli",
 };
 enum { N_LAYERS = sizeof layers / sizeof *layers };
 

@@ -122,7 +122,8 @@ static bool stays_f32(const kernel_case *c, int i)
 {
     bool norm = c->op == ONS_OP_GROUP_NORM || c->op == ONS_OP_GROUP_NORM_GRAD || c->op == ONS_OP_LAYER_NORM ||
                 c->op == ONS_OP_LAYER_NORM_GRAD;
-    bool product = c->op == ONS_OP_CONV2D || c->op == ONS_OP_CONV2D_UPSAMPLED || c->op == ONS_OP_CONV2D_GRAD_X || c->op == ONS_OP_MATMUL;
+    bool product = c->op == ONS_OP_CONV2D || c->op == ONS_OP_CONV2D_UPSAMPLED ||
+                   c->op == ONS_OP_CONV2D_GRAD_X || c->op == ONS_OP_MATMUL;
 
     return (norm && i >= 1 && i <= 3) || (c->op == ONS_OP_ATTENTION_GRAD && i == 4) ||
            (product && c->param && i == 1) || (product && i == 2 && c->in[2].n == 1) ||
@@ -279,8 +280,8 @@ static double probability_error(const setup *s, const char *kernel, double terms
     return s->c->op == ONS_OP_ATTENTION && bf16 ? 12 * 0x1p-9 / sqrt(terms) : 0;
 }
 
-/* Transformed pixels and weights are rounded once more: by 2^-9 of themselves, twice as much once they are put together. Products of
- * numbers between -1 and 1 have a standard deviation of a third; six of them. */
+/* Transformed pixels and weights are rounded once more: by 2^-9 of themselves, twice as much once they are put
+ * together. Products of numbers between -1 and 1 have a standard deviation of a third; six of them. */
 static double transform_error(const setup *s, const char *kernel, double terms)
 {
     const bool rounds = s->bf16 && (!strcmp(kernel, "winograd_bf16") || !strcmp(kernel, "upsampled"));

@@ -212,9 +212,9 @@ static void attention_grad_agrees(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conv_agrees),        cmocka_unit_test(conv_grad_x_agrees),
-        cmocka_unit_test(conv_grad_w_agrees), cmocka_unit_test(matmul_agrees),
-        cmocka_unit_test(attention_agrees),   cmocka_unit_test(attention_of_large_scores_agrees),
+        cmocka_unit_test(conv_agrees),           cmocka_unit_test(conv_grad_x_agrees),
+        cmocka_unit_test(conv_grad_w_agrees),    cmocka_unit_test(matmul_agrees),
+        cmocka_unit_test(attention_agrees),      cmocka_unit_test(attention_of_large_scores_agrees),
         cmocka_unit_test(attention_grad_agrees),
     };
 

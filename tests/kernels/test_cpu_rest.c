@@ -312,8 +312,8 @@ static ons_params *map_table(ons_dtype type, const float *values)
 
     for (int i = 0; i < 2; i++) {
         assert_int_equal(ons_params_create(&set[i]), ONESTEP_OK);
-        assert_int_equal(ons_params_require(set[i], "table", ONS_PARAM_MATRIX, &ONS_SHAPE2(ROWS, WIDTH), ONS_INIT_ZERO, 0,
-                                            &index),
+        assert_int_equal(ons_params_require(set[i], "table", ONS_PARAM_MATRIX, &ONS_SHAPE2(ROWS, WIDTH),
+                                            ONS_INIT_ZERO, 0, &index),
                          ONESTEP_OK);
         assert_int_equal(ons_params_allocate(set[i]), ONESTEP_OK);
     }
@@ -342,12 +342,13 @@ static void check_table(ons_dtype type)
     ons_randn(1, 2, 3, values, ROWS * WIDTH);
     sets[0] = map_table(type, values);
     assert_int_equal(ons_graph_create(&g), ONESTEP_OK);
-    prep = (ons_prep){.node = ons_embedding(g, ons_param_leaf(g, "table", 0, 0, &ONS_SHAPE2(ROWS, WIDTH), false),
-                                            ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, 6)))
-                                  ->node,
-                      .n_threads = 2,
-                      .params = sets,
-                      .n_params = 1};
+    prep =
+        (ons_prep){.node = ons_embedding(g, ons_param_leaf(g, "table", 0, 0, &ONS_SHAPE2(ROWS, WIDTH), false),
+                                         ons_input(g, "ids", ONS_I32, &ONS_SHAPE2(1, 6)))
+                               ->node,
+                   .n_threads = 2,
+                   .params = sets,
+                   .n_params = 1};
     assert_string_equal(k->name, "rows");
     assert_null(k->refuse(prep.node));
     assert_int_equal(k->prepare(&prep), type == ONS_F32 ? ONESTEP_UNSUPPORTED : ONESTEP_OK);
@@ -358,9 +359,9 @@ static void check_table(ons_dtype type)
         k->run(&prep, &(ons_args){in, out, NULL});
         for (int i = 0; i < 6; i++)
             for (int c = 0; c < WIDTH; c++)
-                assert_true(got[i * WIDTH + c] == (ids[i] < 0 || ids[i] >= ROWS
-                                                       ? 0
-                                                       : ons_params_data(sets[0], 0)[ids[i] * WIDTH + c]));
+                assert_true(
+                    got[i * WIDTH + c] ==
+                    (ids[i] < 0 || ids[i] >= ROWS ? 0 : ons_params_data(sets[0], 0)[ids[i] * WIDTH + c]));
         k->destroy(&prep);
     }
     ons_graph_destroy(&g);
@@ -380,7 +381,8 @@ static bool is_nan(uint32_t bits)
     return (bits & 0x7fffffff) > 0x7f800000;
 }
 
-/* Every 16-bit pattern to f32, f16 to bf16, and to bf16 every float about the middle of two: the bits of ons_convert. */
+/* Every 16-bit pattern to f32, f16 to bf16, and to bf16 every float about the middle of two: the bits of
+ * ons_convert. */
 static void conversions_agree(void **state)
 {
     enum { N = 1 << 16, NEAR = 5, ODD = 3 /* so that not all loads are aligned */ };
@@ -402,7 +404,8 @@ static void conversions_agree(void **state)
             v->convert(got, ONS_F32, half + ODD, halves[h], N - ODD);
             ons_convert(want, ONS_F32, half + ODD, halves[h], N - ODD);
             for (int i = 0; i < N - ODD; i++)
-                if (got[i] != want[i] && !(is_nan(got[i]) && is_nan(want[i]))) /* some make signalling ones quiet */
+                if (got[i] != want[i] &&
+                    !(is_nan(got[i]) && is_nan(want[i]))) /* some make signalling ones quiet */
                     fail_msg("%s: %s %04x becomes %08x, not %08x", v->name, ons_dtype_name(halves[h]), i + ODD,
                              got[i], want[i]);
         }
@@ -433,11 +436,16 @@ static void conversions_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(unary_agrees),     cmocka_unit_test(unary_grad_agrees),
-        cmocka_unit_test(binary_agrees),    cmocka_unit_test(broadcasts_agree),
-        cmocka_unit_test(norms_agree),      cmocka_unit_test(rows_agree),
-        cmocka_unit_test(images_agree),     cmocka_unit_test(moves_agree),
-        cmocka_unit_test(embeddings_agree), cmocka_unit_test(conversions_agree),
+        cmocka_unit_test(unary_agrees),
+        cmocka_unit_test(unary_grad_agrees),
+        cmocka_unit_test(binary_agrees),
+        cmocka_unit_test(broadcasts_agree),
+        cmocka_unit_test(norms_agree),
+        cmocka_unit_test(rows_agree),
+        cmocka_unit_test(images_agree),
+        cmocka_unit_test(moves_agree),
+        cmocka_unit_test(embeddings_agree),
+        cmocka_unit_test(conversions_agree),
         cmocka_unit_test(tables_are_read_as_their_file_has_them),
     };
 

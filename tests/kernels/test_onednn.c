@@ -141,8 +141,8 @@ static void weights_are_rounded_and_follow(void **state)
         skip();
 }
 
-/* A layout as oneDNN makes them: blocks of 16 of one dimension, the first or the second, between an outer 16 and
- * an inner 2 of the other. */
+/* A layout as oneDNN makes them: blocks of 16 of one dimension, the first or the second, between an outer 16
+ * and an inner 2 of the other. */
 static ons_onednn_layout blocked(const ons_onednn_tensor *plain, ons_dtype dtype, int middle)
 {
     ons_onednn_layout l = {.plain = *plain,

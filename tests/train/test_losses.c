@@ -14,7 +14,7 @@ enum { BATCH = 3, SIDE = 2, CHANNELS = 2, SIZE = BATCH * SIDE * SIDE * CHANNELS 
 
 static ons_plan *plan_of(ons_graph *g)
 {
-    ons_plan_options o = { .backend = &ons_backend_ref, .n_threads = 1 };
+    ons_plan_options o = {.backend = &ons_backend_ref, .n_threads = 1};
     ons_plan *p;
 
     assert_int_equal(ons_graph_finish(g), ONESTEP_OK);
@@ -29,8 +29,9 @@ static ons_value *picture(ons_graph *g, const char *name)
 }
 
 /*
- * Real N(0, 1), fake N(m, 1), x_t = x + sigma e: the exact denoisers differ by m sigma^2 / (1 + sigma^2) everywhere, so the direction
- * points from the real mean to the fake one and x - g moves towards the real mean. It vanishes where both agree.
+ * Real N(0, 1), fake N(m, 1), x_t = x + sigma e: the exact denoisers differ by m sigma^2 / (1 + sigma^2)
+ * everywhere, so the direction points from the real mean to the fake one and x - g moves towards the real mean.
+ * It vanishes where both agree.
  */
 static void direction_points_from_real_to_fake(void **state)
 {
@@ -105,7 +106,7 @@ static void direction_is_clean(void **state)
 /* x0 from the output that a perfect network gives is x0, for every prediction type. */
 static void predictions_invert_the_forward_process(void **state)
 {
-    static const ons_prediction kinds[] = { ONS_PREDICT_EPSILON, ONS_PREDICT_V, ONS_PREDICT_SAMPLE };
+    static const ons_prediction kinds[] = {ONS_PREDICT_EPSILON, ONS_PREDICT_V, ONS_PREDICT_SAMPLE};
     const double a = 0.6, s = 0.8;
 
     (void)state;
@@ -121,8 +122,9 @@ static void predictions_invert_the_forward_process(void **state)
         av = ons_scalar(g, a);
         sv = ons_scalar(g, s);
         xt = ons_add(g, ons_mul(g, x0, av), ons_mul(g, e, sv));
-        ons_graph_output(g, ons_predicted_x0(g, kinds[k], xt, ons_prediction_target(g, kinds[k], x0, e, av, sv), av, sv),
-                         "back");
+        ons_graph_output(
+            g, ons_predicted_x0(g, kinds[k], xt, ons_prediction_target(g, kinds[k], x0, e, av, sv), av, sv),
+            "back");
         p = plan_of(g);
         ons_randn(2, 0, 0, ons_plan_input(p, "x0"), SIZE);
         ons_randn(2, 1, 0, ons_plan_input(p, "e"), SIZE);

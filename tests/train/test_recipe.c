@@ -46,7 +46,7 @@ static onestep_status load_text(const char *text, ons_recipe *r)
 
 static void shipped_recipes_load(void **state)
 {
-    static const char *const names[] = { "recipes/tiny.json", "recipes/emoji.json" };
+    static const char *const names[] = {"recipes/tiny.json", "recipes/emoji.json"};
 
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -64,15 +64,17 @@ static void shipped_recipes_load(void **state)
 
 static void mistakes_are_named(void **state)
 {
-    static const struct { const char *text, *expect; } cases[] = {
-        { "{\"train\": {\"learning\": 1}}", "train.learning" },
-        { "{\"train\": {\"lr\": \"fast\"}}", "train.lr" },
-        { "{\"train\": {\"lr\": 7}}", "train.lr" },
-        { "{\"train\": {\"batch_size\": 1.5}}", "whole number" },
-        { "{\"resolution\": 0}", "resolution" },
-        { "{\"surprise\": 1}", "surprise" },
-        { "[]", "object" },
-        { "{\"train\": ", "r.json" },
+    static const struct {
+        const char *text, *expect;
+    } cases[] = {
+        {"{\"train\": {\"learning\": 1}}", "train.learning"},
+        {"{\"train\": {\"lr\": \"fast\"}}", "train.lr"},
+        {"{\"train\": {\"lr\": 7}}", "train.lr"},
+        {"{\"train\": {\"batch_size\": 1.5}}", "whole number"},
+        {"{\"resolution\": 0}", "resolution"},
+        {"{\"surprise\": 1}", "surprise"},
+        {"[]", "object"},
+        {"{\"train\": ", "r.json"},
     };
 
     (void)state;
@@ -92,7 +94,9 @@ static void what_is_written_reads_back(void **state)
     ons_recipe a, b;
 
     (void)state;
-    assert_int_equal(load_text("{\"seed\": 9007199254740993, \"distill\": {\"lr\": 0.003}, \"vae\": {\"flip\": false, \"config\": {\"x\": 1}}}", &a),
+    assert_int_equal(load_text("{\"seed\": 9007199254740993, \"distill\": {\"lr\": 0.003}, \"vae\": {\"flip\": "
+                               "false, \"config\": {\"x\": 1}}}",
+                               &a),
                      ONESTEP_OK);
     assert_int_equal(ons_recipe_set(&a, "pairs.count", "77"), ONESTEP_OK);
     assert_int_equal(ons_recipe_save(&a, path), ONESTEP_OK);

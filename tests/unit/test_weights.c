@@ -122,13 +122,16 @@ static void packed_copies_are_shared_and_follow_the_version(void **state)
 {
     ons_params *p = make_params(1);
     float two = 2;
-    ons_packed *k = ons_params_packed(p, 2, "scaled", 7 * sizeof two, (ons_packer){.from_values = pack_scaled}, &two, sizeof two);
+    ons_packed *k = ons_params_packed(p, 2, "scaled", 7 * sizeof two, (ons_packer){.from_values = pack_scaled},
+                                      &two, sizeof two);
 
     (void)state;
     assert_non_null(k);
     two = 9; /* the set keeps a copy */
-    assert_ptr_equal(k, ons_params_packed(p, 2, "scaled", 7 * sizeof two, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
-    assert_ptr_not_equal(k, ons_params_packed(p, 2, "other", 7 * sizeof two, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
+    assert_ptr_equal(k, ons_params_packed(p, 2, "scaled", 7 * sizeof two,
+                                          (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
+    assert_ptr_not_equal(k, ons_params_packed(p, 2, "other", 7 * sizeof two,
+                                              (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
     assert_null(ons_packed_data(k)); /* announced */
     assert_int_equal(ons_params_packed_bytes(p), 14 * sizeof two);
     assert_ok(ons_params_refresh(p));
@@ -150,7 +153,8 @@ static void packed_copies_are_shared_and_follow_the_version(void **state)
     assert_true(((const float *)ons_packed_data(k))[6] == 10);
     for (long n = 1; n <= 3; n++) {
         ons_memory_fail_after(n);
-        assert_null(ons_params_packed(p, 0, "third", 64, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
+        assert_null(
+            ons_params_packed(p, 0, "third", 64, (ons_packer){.from_values = pack_scaled}, &two, sizeof two));
         ons_memory_fail_after(0);
     }
     ons_params_destroy(&p);
@@ -167,8 +171,8 @@ static void pack_counted(void *dst, const float *src, const ons_param *param, co
 static ons_packed *announce(ons_params *p, const char *layout)
 {
     const float two = 2;
-    ons_packed *k =
-        ons_params_packed(p, 2, layout, 7 * sizeof two, (ons_packer){.from_values = pack_counted}, &two, sizeof two);
+    ons_packed *k = ons_params_packed(p, 2, layout, 7 * sizeof two, (ons_packer){.from_values = pack_counted},
+                                      &two, sizeof two);
 
     assert_non_null(k);
     return k;
@@ -185,7 +189,8 @@ static ons_params *map_params(const char *path)
     return p;
 }
 
-/* What one set wrote another uses without packing, until its values change: then it packs, and never returns. */
+/* What one set wrote another uses without packing, until its values change: then it packs, and never returns.
+ */
 static void packed_files_serve_the_values_that_they_were_made_from(void **state)
 {
     ons_params *p = make_params(1), *trained;

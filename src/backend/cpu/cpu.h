@@ -50,7 +50,8 @@ const ons_kernel *ons_cpu_onednn_kernels(ons_op op, ons_onednn_rows which); /* N
 /* Does this CPU multiply bf16 (AVX-512 BF16, AMX)? By what oneDNN sees, which ONEDNN_MAX_CPU_ISA caps. */
 bool ons_cpu_has_bf16(void);
 bool ons_cpu_has_amx(void);
-/* Our own rows of bf16 products, which stand before oneDNN's: on CPUs whose vectors multiply bf16, and that have no AMX. NULL: none. */
+/* Our own rows of bf16 products, which stand before oneDNN's: on CPUs whose vectors multiply bf16, and that
+ * have no AMX. NULL: none. */
 const ons_kernel *ons_cpu_bf16_kernels(ons_op op);
 bool ons_cpu_has_int8(void); /* the same for products of 8-bit numbers (AVX-512 VNNI, AMX) */
 /* Rows that move elements of any type. */

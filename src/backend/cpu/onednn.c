@@ -234,12 +234,12 @@ typedef struct state {
     int n_args;
     bool free_weights, packed_weights;
     ons_onednn_layout layout;
-    const ons_packed *packed;   /* NULL: weights are packed in each run */
-    float scale;                /* 8-bit products: of the first factor, and its zero */
+    const ons_packed *packed; /* NULL: weights are packed in each run */
+    float scale;              /* 8-bit products: of the first factor, and its zero */
     int zero;
     size_t weights_at, bias_at; /* in scratch, after oneDNN's own */
     size_t scale_at;
-    int result;                 /* whose memory is written */
+    int result; /* whose memory is written */
     size_t result_bytes;
     char name[64];
 } state;
@@ -481,8 +481,8 @@ static size_t packed_bytes(const state *s)
 }
 
 /*
- * oneDNN's scratchpad, then weights that are packed in each run, then a bias gradient that nobody wants, or an 8-bit product's
- * own bias and its scales.
+ * oneDNN's scratchpad, then weights that are packed in each run, then a bias gradient that nobody wants, or an
+ * 8-bit product's own bias and its scales.
  */
 static void book_scratch(ons_prep *p, state *s, const recipe *r)
 {
@@ -493,7 +493,8 @@ static void book_scratch(ons_prep *p, state *s, const recipe *r)
     s->scale_at = s->bias_at;
     if (s->kind == ONS_ONEDNN_CONV_GRAD_W || r->at[SCALE])
         s->scale_at += ons_cpu_align(dnnl_memory_desc_get_size(r->at[BIAS]));
-    p->scratch_bytes = s->scale_at + (r->at[SCALE] ? ons_cpu_align(dnnl_memory_desc_get_size(r->at[SCALE])) : 0);
+    p->scratch_bytes =
+        s->scale_at + (r->at[SCALE] ? ons_cpu_align(dnnl_memory_desc_get_size(r->at[SCALE])) : 0);
 }
 
 onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
@@ -559,8 +560,9 @@ static void pack_weights(const state *s, void *packed, const void *plain)
 }
 
 /*
- * What turns exact sums into results: a factor, and before it, since oneDNN 2.x adds a bias to the sums themselves and 3.x without
- * scales of its own does so too, the bias in units of sums, less what the first factor's zero put into them.
+ * What turns exact sums into results: a factor, and before it, since oneDNN 2.x adds a bias to the sums
+ * themselves and 3.x without scales of its own does so too, the bias in units of sums, less what the first
+ * factor's zero put into them.
  */
 static void scale_sums(const state *s, const void *packed, const float *bias, float *own_bias, float *scale)
 {
@@ -576,9 +578,9 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
 {
     state *s = p->state;
     bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W;
-    void *weights = s->packed         ? (void *)ons_packed_data(s->packed)
+    void *weights = s->packed          ? (void *)ons_packed_data(s->packed)
                     : packs_weights(s) ? (char *)scratch + s->weights_at
-                                      : data[WEIGHTS];
+                                       : data[WEIGHTS];
     int threads;
 
     if (packs_weights(s) && !grad_w)
@@ -589,7 +591,8 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
         point(s, BIAS, (char *)scratch + s->bias_at);
     point(s, SCRATCHPAD, scratch);
     if (s->layout.dtype == ONS_I8) {
-        float *bias = (float *)((char *)scratch + s->bias_at), *scale = (float *)((char *)scratch + s->scale_at);
+        float *bias = (float *)((char *)scratch + s->bias_at),
+              *scale = (float *)((char *)scratch + s->scale_at);
 
         scale_sums(s, weights, data[BIAS], bias, scale);
         point(s, BIAS, bias);

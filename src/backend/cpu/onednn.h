@@ -42,7 +42,7 @@ typedef struct ons_onednn_desc {
     int zero;
     ons_onednn_tensor at[ONS_ONEDNN_N_ROLES];
     bool packed_weights; /* they come in the layout that oneDNN chose (with free_weights) */
-    bool free_weights; /* oneDNN chooses the layout of the weights; otherwise they are read as they lie */
+    bool free_weights;   /* oneDNN chooses the layout of the weights; otherwise they are read as they lie */
     int64_t stride, pad_before[2], pad_after[2]; /* of a convolution: height, width */
     float alpha; /* of a matrix product: factor on the sums, before bias and residual */
 } ons_onednn_desc;
@@ -71,7 +71,8 @@ void ons_onednn_destroy(ons_prep *p);
 const ons_onednn_layout *ons_onednn_layout_of(const ons_prep *p);
 bool ons_onednn_same_layout(const ons_onednn_layout *a, const ons_onednn_layout *b);
 
-/* Reason to refuse unless the factors are bf16, or the first is 8-bit and the CPU multiplies such, else NULL. */
+/* Reason to refuse unless the factors are bf16, or the first is 8-bit and the CPU multiplies such, else NULL.
+ */
 const char *ons_onednn_refuse_not_bf16(const ons_node *n);
 const char *ons_onednn_refuse_not_u8(const ons_node *n);
 
@@ -80,16 +81,18 @@ void ons_onednn_pack(const ons_onednn_layout *l, void *packed, const void *plain
 void ons_onednn_unpack(const ons_onednn_layout *l, float *plain, const float *packed);
 /* What index i of dimension d adds to the offset within the layout. */
 int64_t ons_onednn_place(const ons_onednn_layout *l, int d, int64_t i);
-/* The same weights from a mapped file's 16-bit values (an ons_pack_file_fn, with the layout as its context), where the layout's dimensions are the
- * parameter's own. */
+/* The same weights from a mapped file's 16-bit values (an ons_pack_file_fn, with the layout as its context),
+ * where the layout's dimensions are the parameter's own. */
 bool ons_onednn_takes_file(const ons_onednn_layout *l, const ons_param *param);
-void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param, const void *context);
-/* The same for layouts in lines of 16 outputs by two inputs of bf16; `strides` in the file by dimension, 0 where it has one index. false, and
- * nothing done: another layout. */
-bool ons_onednn_pack_lines(void *dst, const void *src, ons_dtype type, const ons_onednn_layout *l, const int64_t *strides, int row_dim);
+void ons_onednn_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param,
+                          const void *context);
+/* The same for layouts in lines of 16 outputs by two inputs of bf16; `strides` in the file by dimension, 0
+ * where it has one index. false, and nothing done: another layout. */
+bool ons_onednn_pack_lines(void *dst, const void *src, ons_dtype type, const ons_onednn_layout *l,
+                           const int64_t *strides, int row_dim);
 /*
- * 8-bit weights (layout of type I8): behind the numbers, by output, lie the scales and the sums of numbers. Values come as in ons_onednn_pack, of any
- * float type, and from a file as in ons_onednn_pack_file.
+ * 8-bit weights (layout of type I8): behind the numbers, by output, lie the scales and the sums of numbers.
+ * Values come as in ons_onednn_pack, of any float type, and from a file as in ons_onednn_pack_file.
  */
 typedef struct ons_onednn_i8 {
     float *scale; /* [n] */
@@ -99,15 +102,15 @@ typedef struct ons_onednn_i8 {
 size_t ons_onednn_i8_bytes(const ons_onednn_layout *l); /* all of it */
 ons_onednn_i8 ons_onednn_i8_at(const ons_onednn_layout *l, const void *packed);
 void ons_onednn_i8_pack(const ons_onednn_layout *l, void *packed, const void *plain);
-void ons_onednn_i8_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param, const void *context);
+void ons_onednn_i8_pack_file(void *dst, const void *src, ons_dtype type, const ons_param *param,
+                             const void *context);
 /* Strides in the file by dimension of the layout; false: some dimension is none of the parameter's. */
 bool ons_onednn_file_strides(const ons_onednn_layout *l, const ons_param *param, int64_t *strides);
 /* The parameter that a value is, or is a view of; NULL: it is computed. */
 const ons_node *ons_onednn_param(const ons_value *v);
 /* The packed copy in the parameter's set; *out NULL when operand 1 is no parameter, or its set is not known
  * yet. */
-onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l,
-                                const ons_packed **out) ONESTEP_CHECK;
+onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const ons_packed **out) ONESTEP_CHECK;
 
 /* Rows of one operator; NULL: none. */
 const ons_kernel *ons_onednn_conv_kernels(ons_op op, ons_onednn_rows which);

@@ -73,7 +73,8 @@ static void fetch(const char *p, size_t bytes)
 }
 
 /* Sixteen rows' part of the sweep in bf16. */
-static void load_rows(const lines_job *j, int64_t row, int64_t first_in, int64_t n_in, uint16_t values[ROWS][RUN])
+static void load_rows(const lines_job *j, int64_t row, int64_t first_in, int64_t n_in,
+                      uint16_t values[ROWS][RUN])
 {
     const size_t count = (size_t)(n_in * j->taps);
     uint16_t aligned[RUN];

@@ -39,8 +39,8 @@ static int64_t source(const geometry *g, int64_t i, int64_t y, int64_t x, int64_
 }
 
 /*
- * Products with an 8-bit first operand: row o of the weights as numbers of -127..127 times a scale, in f32 as every
- * backend rounds them.
+ * Products with an 8-bit first operand: row o of the weights as numbers of -127..127 times a scale, in f32 as
+ * every backend rounds them.
  */
 typedef struct numbers {
     bool used;

@@ -8,8 +8,8 @@
  *
  * The four are put together by concatenating channels (that interleaves columns) and then rows. Sums of weights
  * depend on frozen weights alone, so that the planner computes them once. Small pictures are left alone: there
- * the weights are the larger part. For plans in bf16 whose backend has no kernel of conv2d_upsampled for it; in f32 the
- * kernels save more by Winograd's algorithm.
+ * the weights are the larger part. For plans in bf16 whose backend has no kernel of conv2d_upsampled for it; in
+ * f32 the kernels save more by Winograd's algorithm.
  */
 #include "graph/graph_private.h"
 

@@ -28,10 +28,10 @@ typedef enum kind { FULL, BETWEEN, PRODUCT } kind;
 
 typedef struct state {
     ons_graph *g;
-    bool *before, *after;  /* [n_nodes] a product lies before (after) or is it */
-    bool *low_use;         /* [n_values] some low node reads it as bf16 */
-    ons_dtype *declared;   /* [n_values] */
-    ons_value **cast[2];   /* [n_values] its cast to bf16, to another type */
+    bool *before, *after; /* [n_nodes] a product lies before (after) or is it */
+    bool *low_use;        /* [n_values] some low node reads it as bf16 */
+    ons_dtype *declared;  /* [n_values] */
+    ons_value **cast[2];  /* [n_values] its cast to bf16, to another type */
     int n_nodes;          /* at the start */
 } state;
 

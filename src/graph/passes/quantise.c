@@ -147,7 +147,8 @@ static onestep_status rebuild(ons_graph *g, ons_node *const *nodes, int n_nodes)
                             "%s: no scale for layer %s: made for another model, or by another version; make it "
                             "again with onestep calibrate",
                             g->scales->source, n->layer);
-        if ((s && s->scale > 0 && !(g->keeps && g->keeps(n)) && !convert(g, n, s)) || !ons_graph_append_node(g, n))
+        if ((s && s->scale > 0 && !(g->keeps && g->keeps(n)) && !convert(g, n, s)) ||
+            !ons_graph_append_node(g, n))
             return ons_fail(ONESTEP_NO_MEMORY, "no memory to choose 8-bit products");
     }
     return ONESTEP_OK;

@@ -88,7 +88,8 @@ static void run_conv_task(void *context, int thread, int n_threads)
                       .depth = s->src_c,
                       .n_cols = s->dst_c,
                       .n_taps = call.g->n_taps,
-                      .b = (const char *)b + (size_t)call.g->b_offset * sizeof(float), /* 0 where B is not f32 */
+                      .b =
+                          (const char *)b + (size_t)call.g->b_offset * sizeof(float), /* 0 where B is not f32 */
                       .b_type = s->b.shape.type,
                       .bias = job->bias,
                       .residual = job->residual,

@@ -17,8 +17,8 @@ INLINE void clear_tile(vf acc[MR][2])
 }
 
 /*
- * One tile; init is added when not NULL, else what c holds. There is at least one tap and one k: loops that could
- * be empty would have the compiler keep the sums in memory too.
+ * One tile; init is added when not NULL, else what c holds. There is at least one tap and one k: loops that
+ * could be empty would have the compiler keep the sums in memory too.
  */
 static __attribute__((noinline)) void multiply_rows(int n_taps, int64_t kc, const float *const *a,
                                                     int64_t a_offset, const float *b, float *const *c,
@@ -212,8 +212,8 @@ static void run_block(const ons_rows *r, const rows_scratch *s, int64_t first, i
             const float *b = unpack_b(r, s, at, sl.n_taps * sl.kc);
 
             for (int i = 0; i < n_tiles; i++)
-                multiply_rows(sl.n_taps, sl.kc, s->a + (i * r->n_taps + sl.tap) * MR, sl.k, b, s->c + i * MR, p * NR,
-                              started ? NULL : s->bias + p * NR);
+                multiply_rows(sl.n_taps, sl.kc, s->a + (i * r->n_taps + sl.tap) * MR, sl.k, b, s->c + i * MR,
+                              p * NR, started ? NULL : s->bias + p * NR);
         }
         started = true;
     }

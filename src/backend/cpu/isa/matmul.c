@@ -197,8 +197,8 @@ static onestep_status prepare_matmul(ons_prep *p)
     set_sizes(s, p->node);
     if (s->batch) {
         s->b_bytes = s->trans_a ? 0 : ons_cpu_align(ons_pack_b_floats(s->k, s->n) * 4);
-        s->thread_bytes =
-            s->b_bytes + (s->trans_a ? ons_cpu_align(ons_outer_scratch(s->m, 1)) : ons_rows_scratch(1, s->n, ONS_F32));
+        s->thread_bytes = s->b_bytes + (s->trans_a ? ons_cpu_align(ons_outer_scratch(s->m, 1))
+                                                   : ons_rows_scratch(1, s->n, ONS_F32));
         p->scratch_bytes = s->thread_bytes * (size_t)p->n_threads;
         return ONESTEP_OK;
     }

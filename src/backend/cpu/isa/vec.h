@@ -40,8 +40,9 @@ INLINE vf v_load_bf16(const uint16_t *p)
 }
 
 /*
- * f16, where the instruction set has no conversion: the exponent moves by 112. A subnormal is put behind the leading one of 2^-14, which is taken away again, so that no
- * subnormal float arises, which would be slow; infinity and NaN keep their meaning.
+ * f16, where the instruction set has no conversion: the exponent moves by 112. A subnormal is put behind the
+ * leading one of 2^-14, which is taken away again, so that no subnormal float arises, which would be slow;
+ * infinity and NaN keep their meaning.
  */
 INLINE vf v_load_f16(const uint16_t *p)
 {
@@ -50,7 +51,8 @@ INLINE vf v_load_f16(const uint16_t *p)
 #elif defined(__AVX512F__) && VW == 16
     return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 #else
-    const vi h = __builtin_convertvector(*(const vh_any *)p, vi), sign = (h & 0x8000) << 16, m = (h & 0x7fff) << 13;
+    const vi h = __builtin_convertvector(*(const vh_any *)p, vi), sign = (h & 0x8000) << 16,
+             m = (h & 0x7fff) << 13;
     const vi normal = m + (112 << 23), special = m | 0x7f800000;
     const vf small = (vf)(m + (113 << 23)) - (vf)((vi){0} + (113 << 23));
     const vi few = m < (0x400 << 13), many = m >= (0x7c00 << 13);

@@ -44,7 +44,8 @@ static void pack_half(uint16_t *dst, const float *src, const ons_pack_shape *s, 
     for (int64_t k = 0; k < s->k; k += STEP) {
         const int64_t n = s->k - k < STEP ? s->k - k : STEP;
 
-        ons_pack_b(rows, from + k * (s->transposed ? 1 : s->ld), s->ld, n, width, s->transposed, s->alpha, 0, 1);
+        ons_pack_b(rows, from + k * (s->transposed ? 1 : s->ld), s->ld, n, width, s->transposed, s->alpha, 0,
+                   1);
         ons_convert(dst + k * NR, s->type, rows, ONS_F32, (size_t)(n * NR));
     }
 }
@@ -89,10 +90,11 @@ static void pack_range(void *context, int64_t begin, int64_t end, int thread)
 }
 
 /*
- * Plain panels straight from 16-bit values [out][in][taps]: row (tap, in) of a panel holds NR outputs. A few inputs at a time, so that the
- * rows that are being written stay in L1.
+ * Plain panels straight from 16-bit values [out][in][taps]: row (tap, in) of a panel holds NR outputs. A few
+ * inputs at a time, so that the rows that are being written stay in L1.
  */
-static void pack_file_panel(uint16_t *dst, const char *src, const ons_pack_shape *s, int64_t n_in, int64_t taps, int64_t panel)
+static void pack_file_panel(uint16_t *dst, const char *src, const ons_pack_shape *s, int64_t n_in, int64_t taps,
+                            int64_t panel)
 {
     enum { STEP = 16 };
     const int64_t width = s->n - panel * NR < NR ? s->n - panel * NR : NR;
@@ -149,7 +151,8 @@ static void pack_param(void *dst, const float *src, const ons_param *param, cons
     ons_cpu_for(job.shape->n_threads, count_panels(job.shape), 1, pack_range, &job);
 }
 
-/* Weights that stand in a file in 16 bits are kept so, where only their order changes: half the memory, and half the reading. */
+/* Weights that stand in a file in 16 bits are kept so, where only their order changes: half the memory, and
+ * half the reading. */
 static ons_dtype choose_type(const ons_params *set, int index, const ons_pack_shape *s)
 {
     return s->winograd || s->stride || s->alpha != 1 ? ONS_F32 : ons_params_value_type(set, index);
@@ -176,13 +179,14 @@ onestep_status ons_b_prepare(ons_b_source *b, ons_prep *p, int operand, const on
     }
     b->shape.type = choose_type(set, leaf->attrs.param.index, shape);
     bytes = ons_b_floats(shape) * ons_dtype_size(b->shape.type);
-    snprintf(layout, sizeof layout, "%s%d %s %s k%lld n%lld s%lld a%.9g", shape->winograd ? "winograd" : "panels",
-             NR, ons_dtype_name(b->shape.type), shape->transposed ? "t" : "n", (long long)shape->k, (long long)shape->n,
-             (long long)shape->stride, (double)shape->alpha);
-    b->packed =
-        ons_params_packed(set, leaf->attrs.param.index, layout, bytes,
-                          (ons_packer){pack_param, b->shape.type != ONS_F32 && shape->transposed ? pack_file : NULL}, &b->shape,
-                          sizeof b->shape);
+    snprintf(layout, sizeof layout, "%s%d %s %s k%lld n%lld s%lld a%.9g",
+             shape->winograd ? "winograd" : "panels", NR, ons_dtype_name(b->shape.type),
+             shape->transposed ? "t" : "n", (long long)shape->k, (long long)shape->n, (long long)shape->stride,
+             (double)shape->alpha);
+    b->packed = ons_params_packed(
+        set, leaf->attrs.param.index, layout, bytes,
+        (ons_packer){pack_param, b->shape.type != ONS_F32 && shape->transposed ? pack_file : NULL}, &b->shape,
+        sizeof b->shape);
     if (!b->packed)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for a packed copy (%zu bytes) of its weight",
                         p->node->layer, bytes);

@@ -15,8 +15,9 @@ typedef struct ons_pack_shape {
     float alpha;
     /* Backward-data of a convolution w [o, kh, kw, c]: B per phase is [(tap, o)][c]. stride 0: not that. */
     int64_t stride, kh, kw, o, c;
-    bool winograd; /* 3x3 weights [o, 3, 3, c] in Winograd's domain; transposed: forward */
-    ons_dtype type; /* of the packed copy: F32, or what the weights' file has, which loses nothing (ons_b_prepare decides) */
+    bool winograd;  /* 3x3 weights [o, 3, 3, c] in Winograd's domain; transposed: forward */
+    ons_dtype type; /* of the packed copy: F32, or what the weights' file has, which loses nothing
+                       (ons_b_prepare decides) */
 } ons_pack_shape;
 
 typedef struct ons_b_source {

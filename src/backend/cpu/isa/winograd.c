@@ -19,7 +19,8 @@ enum {
     BLOCK_BYTES = 3 << 19
 };
 
-/* Weights in Winograd's domain that one tile may bring along: beyond that reading them takes as long as the direct sum. */
+/* Weights in Winograd's domain that one tile may bring along: beyond that reading them takes as long as the
+ * direct sum. */
 static const int64_t BYTES_PER_TILE = 6 << 20;
 
 typedef struct wino_state {
