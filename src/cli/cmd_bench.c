@@ -17,30 +17,31 @@ typedef struct bench_args {
     bool vae_tiling, profile, roofline, json;
 } bench_args;
 
-static const cli_option options[] = {
-    {'W', "width", CLI_INT, offsetof(bench_args, width), .max = 8192,
+static const ons_field options[] = {
+    {'W', "width", ONS_FIELD_INT, offsetof(bench_args, width), .max = 8192,
      .help = "pixels; default the model's own"},
-    {'H', "height", CLI_INT, offsetof(bench_args, height), .max = 8192,
+    {'H', "height", ONS_FIELD_INT, offsetof(bench_args, height), .max = 8192,
      .help = "pixels; default the model's own"},
-    {0, "steps", CLI_INT, offsetof(bench_args, steps), .min = 1, .max = 1000,
+    {0, "steps", ONS_FIELD_INT, offsetof(bench_args, steps), .min = 1, .max = 1000,
      .help = "steps of the sampler; default the model's own"},
-    {0, "cfg-scale", CLI_REAL, offsetof(bench_args, cfg_scale), .max = 100,
+    {0, "cfg-scale", ONS_FIELD_REAL, offsetof(bench_args, cfg_scale), .max = 100,
      .help = "guidance; 0 and 1 are off; default the model's own", .synonym = "guidance-scale"},
-    {0, "sampler", CLI_TEXT, offsetof(bench_args, sampler), .unit = "NAME", .help = "default the model's own",
-     .synonym = "sampling-method"},
-    {'b', "batch-size", CLI_INT, offsetof(bench_args, batch), .min = 1, .max = 64, .preset = "1",
+    {0, "sampler", ONS_FIELD_TEXT, offsetof(bench_args, sampler), .unit = "NAME",
+     .help = "default the model's own", .synonym = "sampling-method"},
+    {'b', "batch-size", ONS_FIELD_INT, offsetof(bench_args, batch), .min = 1, .max = 64, .preset = "1",
      .help = "pictures computed together"},
-    {0, "vae-tiling", CLI_FLAG, offsetof(bench_args, vae_tiling), .help = "decode tile by tile"},
-    {0, "runs", CLI_INT, offsetof(bench_args, runs), .min = 1, .max = ONS_BENCH_MAX_RUNS, .preset = "5",
+    {0, "vae-tiling", ONS_FIELD_FLAG, offsetof(bench_args, vae_tiling), .help = "decode tile by tile"},
+    {0, "runs", ONS_FIELD_INT, offsetof(bench_args, runs), .min = 1, .max = ONS_BENCH_MAX_RUNS, .preset = "5",
      .help = "measured runs, after a first one that makes the plans and packs the weights"},
-    {0, "profile", CLI_FLAG, offsetof(bench_args, profile),
+    {0, "profile", ONS_FIELD_FLAG, offsetof(bench_args, profile),
      .help =
          "time per operator and kernel as well, from as many further runs, and what is lost between kernels"},
-    {0, "roofline", CLI_FLAG, offsetof(bench_args, roofline),
+    {0, "roofline", ONS_FIELD_FLAG, offsetof(bench_args, roofline),
      .help = "measure what this machine reaches on large products and convolutions, and give shares of it"},
-    {0, "watts", CLI_REAL, offsetof(bench_args, watts), .max = 1e6,
+    {0, "watts", ONS_FIELD_REAL, offsetof(bench_args, watts), .max = 1e6,
      .help = "what the machine draws while computing, for joules where no counter tells"},
-    {0, "json", CLI_FLAG, offsetof(bench_args, json), .help = "print the figures as JSON on standard output"},
+    {0, "json", ONS_FIELD_FLAG, offsetof(bench_args, json),
+     .help = "print the figures as JSON on standard output"},
     {0},
 };
 
@@ -116,10 +117,11 @@ static int run(const cli_call *call)
     return cli_finish(bench(&j, call));
 }
 
-static const cli_group groups[] = {{"Model", cli_model_options, offsetof(bench_args, model)},
-                                   {"Measuring", options, 0},
-                                   {"General", cli_running_options, offsetof(bench_args, common)},
-                                   {0}};
+static const cli_group groups[] = {
+    {.title = "Model", .options = cli_model_options, .offset = offsetof(bench_args, model)},
+    {.title = "Measuring", .options = options},
+    {.title = "General", .options = cli_running_options, .offset = offsetof(bench_args, common)},
+    {0}};
 
 const cli_command cli_cmd_bench = {
     .name = "bench",

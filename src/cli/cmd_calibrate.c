@@ -13,29 +13,30 @@ typedef struct calibrate_args {
     bool verbose, quiet;
 } calibrate_args;
 
-static const cli_option options[] = {
-    {'o', "output", CLI_TEXT, offsetof(calibrate_args, output), .unit = "FILE",
+static const ons_field options[] = {
+    {'o', "output", ONS_FIELD_TEXT, offsetof(calibrate_args, output), .unit = "FILE",
      .help = "where to write; default int8.json in the model folder, MODEL.int8.json beside a single file, "
              "where --type "
              "int8 looks. Scales of another decoder that are there stay"},
-    {0, "steps", CLI_INT, offsetof(calibrate_args, steps), .min = 1, .max = 1000,
+    {0, "steps", ONS_FIELD_INT, offsetof(calibrate_args, steps), .min = 1, .max = 1000,
      .help = "steps of the sampler, at whose timesteps ranges are taken; default the model's own"},
-    {0, "count", CLI_INT, offsetof(calibrate_args, count), .min = 1, .max = 1000, .preset = "4",
+    {0, "count", ONS_FIELD_INT, offsetof(calibrate_args, count), .min = 1, .max = 1000, .preset = "4",
      .help = "pictures whose ranges are taken; one more measures errors"},
-    {0, "keep", CLI_REAL, offsetof(calibrate_args, keep), .min = 0, .max = 1, .preset = "0.1",
+    {0, "keep", ONS_FIELD_REAL, offsetof(calibrate_args, keep), .min = 0, .max = 1, .preset = "0.1",
      .help = "part of the UNet's work that stays bf16, in the layers where 8 bits spoil the picture most; 0 "
              "spares finding "
              "them, which takes one small run per layer"},
-    {0, "keep-error", CLI_REAL, offsetof(calibrate_args, keep_error), .min = 0, .max = 10, .preset = "0.1",
-     .help = "layers whose result changes by more than this part of itself stay bf16"},
-    {'W', "width", CLI_INT, offsetof(calibrate_args, width), .max = 8192,
+    {0, "keep-error", ONS_FIELD_REAL, offsetof(calibrate_args, keep_error), .min = 0, .max = 10,
+     .preset = "0.1", .help = "layers whose result changes by more than this part of itself stay bf16"},
+    {'W', "width", ONS_FIELD_INT, offsetof(calibrate_args, width), .max = 8192,
      .help = "pixels; default the model's own; the scales serve all sizes"},
-    {'H', "height", CLI_INT, offsetof(calibrate_args, height), .max = 8192,
+    {'H', "height", ONS_FIELD_INT, offsetof(calibrate_args, height), .max = 8192,
      .help = "pixels; default the model's own"},
-    {'t', "threads", CLI_INT, offsetof(calibrate_args, n_threads), .max = 1024,
+    {'t', "threads", ONS_FIELD_INT, offsetof(calibrate_args, n_threads), .max = 1024,
      .help = "compute threads; 0: one per physical core", .preset = "0"},
-    {'v', "verbose", CLI_FLAG, offsetof(calibrate_args, verbose), .help = "list every layer with its error"},
-    {'q', "quiet", CLI_FLAG, offsetof(calibrate_args, quiet), .help = "errors only"},
+    {'v', "verbose", ONS_FIELD_FLAG, offsetof(calibrate_args, verbose),
+     .help = "list every layer with its error"},
+    {'q', "quiet", ONS_FIELD_FLAG, offsetof(calibrate_args, quiet), .help = "errors only"},
     {0},
 };
 
@@ -95,7 +96,9 @@ static int run(const cli_call *call)
 }
 
 static const cli_group groups[] = {
-    {"Model", cli_model_options, offsetof(calibrate_args, model)}, {NULL, options, 0}, {0}};
+    {.title = "Model", .options = cli_model_options, .offset = offsetof(calibrate_args, model)},
+    {.options = options},
+    {0}};
 
 const cli_command cli_cmd_calibrate = {
     .name = "calibrate",

@@ -15,29 +15,29 @@
 typedef struct compare_args {
     cli_common common;
     const char *teacher, *student, *prompts, *output, *data, *features;
-    cli_seed seed;
+    ons_seed seed;
     double watts;
     int n;
 } compare_args;
 
-static const cli_option options[] = {
-    {0, "teacher", CLI_TEXT, offsetof(compare_args, teacher), .unit = "DIR", .required = true,
+static const ons_field options[] = {
+    {0, "teacher", ONS_FIELD_TEXT, offsetof(compare_args, teacher), .unit = "DIR", .required = true,
      .help = "pipeline folder of many steps"},
-    {0, "student", CLI_TEXT, offsetof(compare_args, student), .unit = "DIR", .required = true,
+    {0, "student", ONS_FIELD_TEXT, offsetof(compare_args, student), .unit = "DIR", .required = true,
      .help = "pipeline folder of one step"},
-    {0, "prompts", CLI_TEXT, offsetof(compare_args, prompts), .unit = "FILE", .required = true,
+    {0, "prompts", ONS_FIELD_TEXT, offsetof(compare_args, prompts), .unit = "FILE", .required = true,
      .help = "one prompt a line"},
-    {'o', "output", CLI_TEXT, offsetof(compare_args, output), .unit = "DIR", .required = true,
+    {'o', "output", ONS_FIELD_TEXT, offsetof(compare_args, output), .unit = "DIR", .required = true,
      .help = "folder for compare.json, sheet.png and index.html"},
-    {'s', "seed", CLI_SEED, offsetof(compare_args, seed), .preset = "0",
+    {'s', "seed", ONS_FIELD_SEED, offsetof(compare_args, seed), .preset = "0",
      .help = "of the first prompt's noise, further ones count up; -1: random"},
-    {0, "watts", CLI_REAL, offsetof(compare_args, watts), .max = 1e6,
+    {0, "watts", ONS_FIELD_REAL, offsetof(compare_args, watts), .max = 1e6,
      .help = "power of the machine, used where no counter is readable; labelled as declared"},
-    {0, "data", CLI_TEXT, offsetof(compare_args, data), .unit = "DIR",
+    {0, "data", ONS_FIELD_TEXT, offsetof(compare_args, data), .unit = "DIR",
      .help = "data set: also measures the quality of both against it, as eval does"},
-    {0, "features", CLI_TEXT, offsetof(compare_args, features), .unit = "DIR",
+    {0, "features", ONS_FIELD_TEXT, offsetof(compare_args, features), .unit = "DIR",
      .help = "feature network; see eval"},
-    {0, "n", CLI_INT, offsetof(compare_args, n), .min = 2, .max = 100000, .preset = "128",
+    {0, "n", ONS_FIELD_INT, offsetof(compare_args, n), .min = 2, .max = 100000, .preset = "128",
      .help = "captions per section of the data set"},
     {0},
 };
@@ -151,7 +151,9 @@ static int run(const cli_call *call)
 }
 
 static const cli_group groups[] = {
-    {NULL, options, 0}, {"Running", cli_common_options, offsetof(compare_args, common)}, {0}};
+    {.options = options},
+    {.title = "Running", .options = cli_common_options, .offset = offsetof(compare_args, common)},
+    {0}};
 
 const cli_command cli_cmd_compare = {
     .name = "compare",

@@ -16,28 +16,29 @@ typedef struct convert_args {
     cli_common common; /* of `packed`: threads and arithmetic */
 } convert_args;
 
-static const cli_option options[] = {
-    {'o', "output", CLI_TEXT, offsetof(convert_args, output), .unit = "DIR",
+static const ons_field options[] = {
+    {'o', "output", ONS_FIELD_TEXT, offsetof(convert_args, output), .unit = "DIR",
      .help = "folder for the result; must be absent or empty"},
-    {0, "type", CLI_CHOICE, offsetof(convert_args, stored), .choices = "same|f32|f16|bf16", .preset = "same",
+    {0, "type", ONS_FIELD_CHOICE, offsetof(convert_args, stored), .choices = "same|f32|f16|bf16",
+     .preset = "same",
      .help = "precision of the stored weights; same: the one in which the UNet is stored now"},
-    {'v', "verbose", CLI_FLAG, offsetof(convert_args, common.verbose), .help = "say more"},
-    {'q', "quiet", CLI_FLAG, offsetof(convert_args, common.quiet), .help = "errors only"},
+    {'v', "verbose", ONS_FIELD_FLAG, offsetof(convert_args, common.verbose), .help = "say more"},
+    {'q', "quiet", ONS_FIELD_FLAG, offsetof(convert_args, common.quiet), .help = "errors only"},
     {0},
 };
 
-static const cli_option packing[] = {
-    {0, "packed", CLI_FLAG, offsetof(convert_args, packed),
+static const ons_field packing[] = {
+    {0, "packed", ONS_FIELD_FLAG, offsetof(convert_args, packed),
      .help = "keep the weights as this machine's kernels want them too, in packed.safetensors: every start is "
              "faster. Without -o beside the model -m itself, which is left as it is"},
-    {0, "packed-type", CLI_CHOICE, offsetof(convert_args, common.type), .choices = "auto|f32|bf16|int8",
+    {0, "packed-type", ONS_FIELD_CHOICE, offsetof(convert_args, common.type), .choices = "auto|f32|bf16|int8",
      .preset = "auto",
      .help = "arithmetic that they are for; auto: f32 or bf16, the faster one that the CPU has natively"},
-    {'t', "threads", CLI_INT, offsetof(convert_args, common.n_threads), .max = 1024,
+    {'t', "threads", ONS_FIELD_INT, offsetof(convert_args, common.n_threads), .max = 1024,
      .help = "compute threads that they are for; 0: one per physical core", .preset = "0"},
-    {'W', "width", CLI_INT, offsetof(convert_args, width), .max = 8192,
+    {'W', "width", ONS_FIELD_INT, offsetof(convert_args, width), .max = 8192,
      .help = "size of the pictures that they are for; default the model's own"},
-    {'H', "height", CLI_INT, offsetof(convert_args, height), .max = 8192,
+    {'H', "height", ONS_FIELD_INT, offsetof(convert_args, height), .max = 8192,
      .help = "size of the pictures that they are for; default the model's own"},
     {0},
 };
@@ -152,10 +153,11 @@ static int run(const cli_call *call)
     return cli_finish(work(a));
 }
 
-static const cli_group groups[] = {{"Model", cli_model_options, offsetof(convert_args, model)},
-                                   {NULL, options, 0},
-                                   {"Packed weights", packing, 0},
-                                   {0}};
+static const cli_group groups[] = {
+    {.title = "Model", .options = cli_model_options, .offset = offsetof(convert_args, model)},
+    {.options = options},
+    {.title = "Packed weights", .options = packing},
+    {0}};
 
 const cli_command cli_cmd_convert = {
     .name = "convert",

@@ -12,10 +12,10 @@ typedef struct dataset_args {
     int size;
 } dataset_args;
 
-static const cli_option options[] = {
-    {'o', "output", CLI_TEXT, offsetof(dataset_args, output), .unit = "DIR", .required = true,
+static const ons_field options[] = {
+    {'o', "output", ONS_FIELD_TEXT, offsetof(dataset_args, output), .unit = "DIR", .required = true,
      .help = "folder to write; made if it is missing, the one around it is not"},
-    {0, "size", CLI_INT, offsetof(dataset_args, size), .min = 16, .max = 512, .preset = "64",
+    {0, "size", ONS_FIELD_INT, offsetof(dataset_args, size), .min = 16, .max = 512, .preset = "64",
      .help = "side of the pictures in pixels"},
     {0},
 };
@@ -33,7 +33,9 @@ static int run(const cli_call *call)
 }
 
 static const cli_group groups[] = {
-    {NULL, options, 0}, {"Running", cli_common_options, offsetof(dataset_args, common)}, {0}};
+    {.options = options},
+    {.title = "Running", .options = cli_common_options, .offset = offsetof(dataset_args, common)},
+    {0}};
 
 const cli_command cli_cmd_dataset = {
     .name = "dataset",

@@ -12,29 +12,29 @@ typedef struct distill_args {
     size_t max_memory;
 } distill_args;
 
-static const cli_option distill_options[] = {
-    {'m', "model", CLI_TEXT, offsetof(distill_args, model), .unit = "TEACHER", .help = "pipeline folder",
+static const ons_field distill_options[] = {
+    {'m', "model", ONS_FIELD_TEXT, offsetof(distill_args, model), .unit = "TEACHER", .help = "pipeline folder",
      .required = true},
-    {0, "init", CLI_TEXT, offsetof(distill_args, init), .unit = "STUDENT",
+    {0, "init", ONS_FIELD_TEXT, offsetof(distill_args, init), .unit = "STUDENT",
      .help = "go on from an earlier student of this teacher: the generator's first weights"},
-    {0, "method", CLI_TEXT, offsetof(distill_args, method),
+    {0, "method", ONS_FIELD_TEXT, offsetof(distill_args, method),
      .help = "distillation method: dmd; default from the recipe"},
-    {0, "pairs", CLI_TEXT, offsetof(distill_args, pairs), .unit = "DIR",
+    {0, "pairs", ONS_FIELD_TEXT, offsetof(distill_args, pairs), .unit = "DIR",
      .help = "folder made by onestep pairs"},
-    {0, "perceptual", CLI_TEXT, offsetof(distill_args, perceptual), .unit = "DIR",
+    {0, "perceptual", ONS_FIELD_TEXT, offsetof(distill_args, perceptual), .unit = "DIR",
      .help =
          "perceptual network to use, or where to keep the one trained now; default OUTPUT/training/perceptual"},
-    {0, "max-memory", CLI_SIZE, offsetof(distill_args, max_memory),
+    {0, "max-memory", ONS_FIELD_SIZE, offsetof(distill_args, max_memory),
      .help = "what weights and buffers may take (8G); default what can be had without swapping"},
-    {0, "timestep", CLI_INT, offsetof(distill_args, timestep), .min = 0, .max = 999,
+    {0, "timestep", ONS_FIELD_INT, offsetof(distill_args, timestep), .min = 0, .max = 999,
      .help = "conditioning timestep of the student; default from the recipe"},
     {0},
 };
 
 static const cli_group groups[] = {
-    {"Distillation", distill_options, 0},
-    {"Run", cli_long_run_options, offsetof(distill_args, run)},
-    {"General", cli_common_options, offsetof(distill_args, common)},
+    {.title = "Distillation", .options = distill_options},
+    {.title = "Run", .options = cli_long_run_options, .offset = offsetof(distill_args, run)},
+    {.title = "General", .options = cli_common_options, .offset = offsetof(distill_args, common)},
     {0},
 };
 

@@ -20,41 +20,42 @@ typedef struct eval_args {
     cli_model model;
     const char *data, *features;
     int n, seeds, steps, batch_size;
-    cli_seed seed;
-    cli_int_list timesteps;
+    ons_seed seed;
+    ons_int_list timesteps;
     double cfg_scale, watts;
     const char *sampler;
     bool json;
 } eval_args;
 
-static const cli_option options[] = {
-    {0, "data", CLI_TEXT, offsetof(eval_args, data), .unit = "DIR", .required = true,
+static const ons_field options[] = {
+    {0, "data", ONS_FIELD_TEXT, offsetof(eval_args, data), .unit = "DIR", .required = true,
      .help = "data set to compare with; its held-out pictures are used as well"},
-    {0, "features", CLI_TEXT, offsetof(eval_args, features), .unit = "DIR",
+    {0, "features", ONS_FIELD_TEXT, offsetof(eval_args, features), .unit = "DIR",
      .help = "feature network; trained on the data set and kept there when the folder has none. Default: "
              "features/ beside "
              "or in the model's folder"},
-    {0, "n", CLI_INT, offsetof(eval_args, n), .min = 2, .max = 100000, .preset = "256",
+    {0, "n", ONS_FIELD_INT, offsetof(eval_args, n), .min = 2, .max = 100000, .preset = "256",
      .help = "captions per section at most; of keywords an eighth, with eight pictures each"},
-    {'s', "seed", CLI_SEED, offsetof(eval_args, seed), .preset = "0", .help = "of the noise; -1: random"},
-    {0, "seeds", CLI_INT, offsetof(eval_args, seeds), .min = 1, .max = 100, .preset = "1",
+    {'s', "seed", ONS_FIELD_SEED, offsetof(eval_args, seed), .preset = "0", .help = "of the noise; -1: random"},
+    {0, "seeds", ONS_FIELD_INT, offsetof(eval_args, seeds), .min = 1, .max = 100, .preset = "1",
      .help = "evaluations with different noise; figures are averaged"},
-    {0, "watts", CLI_REAL, offsetof(eval_args, watts), .max = 1e6,
+    {0, "watts", ONS_FIELD_REAL, offsetof(eval_args, watts), .max = 1e6,
      .help = "power of the machine, used where no counter is readable; labelled as declared"},
-    {0, "json", CLI_FLAG, offsetof(eval_args, json), .help = "print the figures as JSON on standard output"},
+    {0, "json", ONS_FIELD_FLAG, offsetof(eval_args, json),
+     .help = "print the figures as JSON on standard output"},
     {0},
 };
 
-static const cli_option sampling[] = {
-    {0, "steps", CLI_INT, offsetof(eval_args, steps), .min = 1, .max = 1000,
+static const ons_field sampling[] = {
+    {0, "steps", ONS_FIELD_INT, offsetof(eval_args, steps), .min = 1, .max = 1000,
      .help = "steps of the sampler; default the model's own"},
-    {0, "timesteps", CLI_LIST, offsetof(eval_args, timesteps), .max = 999,
+    {0, "timesteps", ONS_FIELD_LIST, offsetof(eval_args, timesteps), .max = 999,
      .help = "the very timesteps, descending, instead of --steps"},
-    {0, "cfg-scale", CLI_REAL, offsetof(eval_args, cfg_scale), .max = 100,
+    {0, "cfg-scale", ONS_FIELD_REAL, offsetof(eval_args, cfg_scale), .max = 100,
      .help = "guidance; 0 and 1 are off; default the model's own"},
-    {0, "sampler", CLI_TEXT, offsetof(eval_args, sampler), .unit = "NAME",
+    {0, "sampler", ONS_FIELD_TEXT, offsetof(eval_args, sampler), .unit = "NAME",
      .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own"},
-    {0, "batch-size", CLI_INT, offsetof(eval_args, batch_size), .min = 1, .max = 1024, .preset = "16",
+    {0, "batch-size", ONS_FIELD_INT, offsetof(eval_args, batch_size), .min = 1, .max = 1024, .preset = "16",
      .help = "pictures computed together"},
     {0},
 };
@@ -240,11 +241,12 @@ fail:
     return cli_finish(st);
 }
 
-static const cli_group groups[] = {{NULL, options, 0},
-                                   {"Model", cli_model_options, offsetof(eval_args, model)},
-                                   {"Sampling", sampling, 0},
-                                   {"Running", cli_running_options, offsetof(eval_args, common)},
-                                   {0}};
+static const cli_group groups[] = {
+    {.options = options},
+    {.title = "Model", .options = cli_model_options, .offset = offsetof(eval_args, model)},
+    {.title = "Sampling", .options = sampling},
+    {.title = "Running", .options = cli_running_options, .offset = offsetof(eval_args, common)},
+    {0}};
 
 const cli_command cli_cmd_eval = {
     .name = "eval",

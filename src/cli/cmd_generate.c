@@ -16,54 +16,54 @@
 #include "base/system.h"
 #include "cli/show.h"
 
-static const cli_option options[] = {
-    {'p', "prompt", CLI_TEXT, offsetof(generate_args, prompt), .help = "what to draw"},
-    {'n', "negative", CLI_TEXT, offsetof(generate_args, negative),
+static const ons_field options[] = {
+    {'p', "prompt", ONS_FIELD_TEXT, offsetof(generate_args, prompt), .help = "what to draw"},
+    {'n', "negative", ONS_FIELD_TEXT, offsetof(generate_args, negative),
      .help = "what to keep away from; needs guidance", .synonym = "negative-prompt"},
-    {'i', "init-img", CLI_TEXT, offsetof(generate_args, init), .unit = "FILE",
+    {'i', "init-img", ONS_FIELD_TEXT, offsetof(generate_args, init), .unit = "FILE",
      .help = "image to image: begin with this PNG or JPEG"},
-    {0, "strength", CLI_REAL, offsetof(generate_args, strength), .min = 0, .max = 1, .preset = "0.75",
+    {0, "strength", ONS_FIELD_REAL, offsetof(generate_args, strength), .min = 0, .max = 1, .preset = "0.75",
      .help = "of image to image: the part of the steps that is taken; 1 keeps nothing of the picture"},
-    {'o', "output", CLI_TEXT, offsetof(generate_args, output), .unit = "FILE|DIR|-",
+    {'o', "output", ONS_FIELD_TEXT, offsetof(generate_args, output), .unit = "FILE|DIR|-",
      .help =
          "PNG file, folder for several, or - for standard output; default onestep-SEED.png, none with --show"},
-    {'W', "width", CLI_INT, offsetof(generate_args, width), .max = 8192,
+    {'W', "width", ONS_FIELD_INT, offsetof(generate_args, width), .max = 8192,
      .help = "pixels; default the model's own, with -i the picture's"},
-    {'H', "height", CLI_INT, offsetof(generate_args, height), .max = 8192,
+    {'H', "height", ONS_FIELD_INT, offsetof(generate_args, height), .max = 8192,
      .help = "pixels; default the model's own, with -i the picture's"},
-    {'s', "seed", CLI_SEED, offsetof(generate_args, seed), .preset = "-1",
+    {'s', "seed", ONS_FIELD_SEED, offsetof(generate_args, seed), .preset = "-1",
      .help = "seed of the first picture, further ones count up; -1: random. Always printed"},
-    {'b', "count", CLI_INT, offsetof(generate_args, count), .min = 1, .max = 4096, .preset = "1",
+    {'b', "count", ONS_FIELD_INT, offsetof(generate_args, count), .min = 1, .max = 4096, .preset = "1",
      .help = "pictures per prompt", .synonym = "batch-count"},
-    {0, "prompts", CLI_TEXT, offsetof(generate_args, prompts), .unit = "FILE",
+    {0, "prompts", ONS_FIELD_TEXT, offsetof(generate_args, prompts), .unit = "FILE",
      .help =
          "one prompt a line; makes 00000.png, 00001.png, ... and a contact sheet sheet.png in the folder -o"},
-    {0, "title", CLI_TEXT, offsetof(generate_args, title), .help = "line above the contact sheet"},
-    {0, "show", CLI_FLAG, offsetof(generate_args, show), .help = "draw in the terminal as well"},
-    {0, "json", CLI_FLAG, offsetof(generate_args, json),
+    {0, "title", ONS_FIELD_TEXT, offsetof(generate_args, title), .help = "line above the contact sheet"},
+    {0, "show", ONS_FIELD_FLAG, offsetof(generate_args, show), .help = "draw in the terminal as well"},
+    {0, "json", ONS_FIELD_FLAG, offsetof(generate_args, json),
      .help = "print settings, files and times as JSON on standard output"},
     {0},
 };
 
-static const cli_option sampling[] = {
-    {0, "steps", CLI_INT, offsetof(generate_args, steps), .min = 1, .max = 1000,
+static const ons_field sampling[] = {
+    {0, "steps", ONS_FIELD_INT, offsetof(generate_args, steps), .min = 1, .max = 1000,
      .help = "steps of the sampler; default the model's own"},
-    {0, "timesteps", CLI_LIST, offsetof(generate_args, timesteps), .max = 999,
+    {0, "timesteps", ONS_FIELD_LIST, offsetof(generate_args, timesteps), .max = 999,
      .help = "the very timesteps, descending, instead of --steps: 999,749,499,249"},
-    {0, "cfg-scale", CLI_REAL, offsetof(generate_args, cfg_scale), .max = 100,
+    {0, "cfg-scale", ONS_FIELD_REAL, offsetof(generate_args, cfg_scale), .max = 100,
      .help = "guidance; 0 and 1 are off; default the model's own, off for a student",
      .synonym = "guidance-scale"},
-    {0, "sampler", CLI_TEXT, offsetof(generate_args, sampler), .unit = "NAME",
+    {0, "sampler", ONS_FIELD_TEXT, offsetof(generate_args, sampler), .unit = "NAME",
      .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own",
      .synonym = "sampling-method"},
-    {0, "rng", CLI_CHOICE, offsetof(generate_args, rng), .choices = "philox|torch", .preset = "philox",
+    {0, "rng", ONS_FIELD_CHOICE, offsetof(generate_args, rng), .choices = "philox|torch", .preset = "philox",
      .help = "starting noise; torch: what torch.randn gives for the seed on a CPU"},
-    {0, "batch-size", CLI_INT, offsetof(generate_args, batch_size), .max = 1024, .preset = "0",
+    {0, "batch-size", ONS_FIELD_INT, offsetof(generate_args, batch_size), .max = 1024, .preset = "0",
      .help = "pictures computed together; 0: by size"},
-    {0, "max-memory", CLI_SIZE, offsetof(generate_args, max_memory),
+    {0, "max-memory", ONS_FIELD_SIZE, offsetof(generate_args, max_memory),
      .help = "bytes for weights and buffers, such as 3G; default what can be had without swapping. More is "
              "refused, after trying tiles"},
-    {0, "vae-tiling", CLI_FLAG, offsetof(generate_args, vae_tiling),
+    {0, "vae-tiling", ONS_FIELD_FLAG, offsetof(generate_args, vae_tiling),
      .help = "decode tile by tile, whatever memory there is"},
     {0},
 };
@@ -404,11 +404,12 @@ static int run(const cli_call *call)
     return code;
 }
 
-static const cli_group groups[] = {{NULL, options, 0},
-                                   {"Model", cli_model_options, offsetof(generate_args, model)},
-                                   {"Sampling", sampling, 0},
-                                   {"Running", cli_running_options, offsetof(generate_args, common)},
-                                   {0}};
+static const cli_group groups[] = {
+    {.options = options},
+    {.title = "Model", .options = cli_model_options, .offset = offsetof(generate_args, model)},
+    {.title = "Sampling", .options = sampling},
+    {.title = "Running", .options = cli_running_options, .offset = offsetof(generate_args, common)},
+    {0}};
 
 const cli_command cli_cmd_generate = {
     .name = "generate",

@@ -20,14 +20,14 @@ typedef struct info_args {
     const char *model, *tokens, *tokenizer;
 } info_args;
 
-static const cli_option options[] = {
-    {'m', "model", CLI_TEXT, offsetof(info_args, model), .unit = "DIR|FILE",
+static const ons_field options[] = {
+    {'m', "model", ONS_FIELD_TEXT, offsetof(info_args, model), .unit = "DIR|FILE",
      .help = "pipeline folder, or a checkpoint in one file"},
-    {0, "tokens", CLI_TEXT, offsetof(info_args, tokens), .unit = "PROMPT",
+    {0, "tokens", ONS_FIELD_TEXT, offsetof(info_args, tokens), .unit = "PROMPT",
      .help = "print the prompt's token ids as JSON; needs -m"},
-    {0, "tokenizer", CLI_TEXT, offsetof(info_args, tokenizer), .unit = "DIR",
+    {0, "tokenizer", ONS_FIELD_TEXT, offsetof(info_args, tokenizer), .unit = "DIR",
      .help = "folder with the vocabulary for --tokens, where the model has none"},
-    {'v', "verbose", CLI_FLAG, offsetof(info_args, common.verbose), .help = "list every tensor"},
+    {'v', "verbose", ONS_FIELD_FLAG, offsetof(info_args, common.verbose), .help = "list every tensor"},
     {0},
 };
 
@@ -450,7 +450,7 @@ static int run(const cli_call *call)
     return cli_finish(print_path(path, a->common.verbose));
 }
 
-static const cli_group groups[] = {{NULL, options, 0}, {0}};
+static const cli_group groups[] = {{.options = options}, {0}};
 
 const cli_command cli_cmd_info = {
     .name = "info",

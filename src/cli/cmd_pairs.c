@@ -14,29 +14,29 @@ typedef struct pairs_args {
     double guidance;
 } pairs_args;
 
-static const cli_option pairs_options[] = {
-    {0, "count", CLI_INT, offsetof(pairs_args, count), .min = 1, .max = 1e9,
+static const ons_field pairs_options[] = {
+    {0, "count", ONS_FIELD_INT, offsetof(pairs_args, count), .min = 1, .max = 1e9,
      .help = "pairs in all; default from the recipe"},
-    {0, "steps", CLI_INT, offsetof(pairs_args, steps), .min = 1, .max = 1000,
+    {0, "steps", ONS_FIELD_INT, offsetof(pairs_args, steps), .min = 1, .max = 1000,
      .help = "teacher steps per pair; default from the recipe"},
-    {0, "cfg-scale", CLI_REAL, offsetof(pairs_args, guidance), .min = 0, .max = 100,
+    {0, "cfg-scale", ONS_FIELD_REAL, offsetof(pairs_args, guidance), .min = 0, .max = 100,
      .help = "guidance scale, for names and keywords; default from the recipe"},
-    {0, "sampler", CLI_TEXT, offsetof(pairs_args, sampler),
+    {0, "sampler", ONS_FIELD_TEXT, offsetof(pairs_args, sampler),
      .help = "deterministic sampler; default from the recipe"},
-    {'W', "width", CLI_INT, offsetof(pairs_args, width), .max = 8192,
+    {'W', "width", ONS_FIELD_INT, offsetof(pairs_args, width), .max = 8192,
      .help = "pixels; default the model's own"},
-    {'H', "height", CLI_INT, offsetof(pairs_args, height), .max = 8192,
+    {'H', "height", ONS_FIELD_INT, offsetof(pairs_args, height), .max = 8192,
      .help = "pixels; default the model's own"},
-    {0, "part", CLI_TEXT, offsetof(pairs_args, part), .unit = "I/N",
+    {0, "part", ONS_FIELD_TEXT, offsetof(pairs_args, part), .unit = "I/N",
      .help = "make only the shards of process I (0 to N-1) of N"},
     {0},
 };
 
 static const cli_group groups[] = {
-    {"Pairs", pairs_options, 0},
-    {"Teacher", cli_model_options, offsetof(pairs_args, model)},
-    {"Run", cli_long_run_options, offsetof(pairs_args, run)},
-    {"General", cli_common_options, offsetof(pairs_args, common)},
+    {.title = "Pairs", .options = pairs_options},
+    {.title = "Teacher", .options = cli_model_options, .offset = offsetof(pairs_args, model)},
+    {.title = "Run", .options = cli_long_run_options, .offset = offsetof(pairs_args, run)},
+    {.title = "General", .options = cli_common_options, .offset = offsetof(pairs_args, common)},
     {0},
 };
 

@@ -11,18 +11,18 @@ typedef struct train_args {
     bool help_recipe;
 } train_args;
 
-static const cli_option train_options[] = {
-    {0, "init", CLI_TEXT, offsetof(train_args, init), .unit = "MODEL",
+static const ons_field train_options[] = {
+    {0, "init", ONS_FIELD_TEXT, offsetof(train_args, init), .unit = "MODEL",
      .help = "fine-tune this pipeline (its vocabulary, autoencoder and text encoder are kept)"},
-    {0, "help-recipe", CLI_FLAG, offsetof(train_args, help_recipe),
+    {0, "help-recipe", ONS_FIELD_FLAG, offsetof(train_args, help_recipe),
      .help = "list every recipe setting with its default and meaning"},
     {0},
 };
 
 static const cli_group groups[] = {
-    {"Run", cli_long_run_options, offsetof(train_args, run)},
-    {"Training", train_options, 0},
-    {"General", cli_common_options, offsetof(train_args, common)},
+    {.title = "Run", .options = cli_long_run_options, .offset = offsetof(train_args, run)},
+    {.title = "Training", .options = train_options},
+    {.title = "General", .options = cli_common_options, .offset = offsetof(train_args, common)},
     {0},
 };
 

@@ -16,8 +16,8 @@ typedef struct cli_common {
     bool verbose, quiet;
     const char *int8_scales; /* NULL: where they belong */
 } cli_common;
-extern const cli_option cli_common_options[];
-extern const cli_option
+extern const ons_field cli_common_options[];
+extern const ons_field
     cli_running_options[]; /* of commands that draw pictures: int8 as well (cli_open_to_run) */
 
 /* Sets the log level and catches Ctrl-C. To be called first by a command that has the common group. */
@@ -25,7 +25,7 @@ void cli_apply_common(const cli_common *c);
 /* The precision to compute in: what was asked for (int8: I8), or what the CPU does natively. */
 ons_dtype cli_precision(const cli_common *c);
 /* The seed that was asked for, or a random one, short enough to be typed again. */
-uint64_t cli_seed_value(const cli_seed *s);
+uint64_t cli_seed_value(const ons_seed *s);
 /* Prints the message of a failure and turns the status into an exit code. */
 int cli_finish(onestep_status st);
 

@@ -8,29 +8,29 @@
 
 #define THREADS                                                                                                \
     {                                                                                                          \
-        't', "threads", CLI_INT, offsetof(cli_common, n_threads),                                              \
+        't', "threads", ONS_FIELD_INT, offsetof(cli_common, n_threads),                                        \
             .max = 1024, .help = "compute threads; 0: one per physical core", .preset = "0"                    \
     }
 #define VERBOSITY                                                                                              \
-    {'v', "verbose", CLI_FLAG, offsetof(cli_common, verbose), .help = "say more: times, memory, model"},       \
+    {'v', "verbose", ONS_FIELD_FLAG, offsetof(cli_common, verbose), .help = "say more: times, memory, model"}, \
     {                                                                                                          \
-        'q', "quiet", CLI_FLAG, offsetof(cli_common, quiet), .help = "errors only"                             \
+        'q', "quiet", ONS_FIELD_FLAG, offsetof(cli_common, quiet), .help = "errors only"                       \
     }
 
-const cli_option cli_common_options[] = {
+const ons_field cli_common_options[] = {
     THREADS,
-    {0, "type", CLI_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16", .preset = "auto",
+    {0, "type", ONS_FIELD_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16", .preset = "auto",
      .help = "arithmetic; auto: the faster one that the CPU has natively"},
     VERBOSITY,
     {0},
 };
 
-const cli_option cli_running_options[] = {
+const ons_field cli_running_options[] = {
     THREADS,
-    {0, "type", CLI_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16|int8", .preset = "auto",
+    {0, "type", ONS_FIELD_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16|int8", .preset = "auto",
      .help = "arithmetic; auto: f32 or bf16, the faster one that the CPU has natively; int8: the UNet "
              "a third faster and in half the memory, less exact, after onestep calibrate"},
-    {0, "int8-scales", CLI_TEXT, offsetof(cli_common, int8_scales), .unit = "FILE",
+    {0, "int8-scales", ONS_FIELD_TEXT, offsetof(cli_common, int8_scales), .unit = "FILE",
      .help = "scales for --type int8; default what onestep calibrate wrote for the model"},
     VERBOSITY,
     {0},
@@ -49,7 +49,7 @@ ons_dtype cli_precision(const cli_common *c)
     return c->type == 3 ? ONS_I8 : c->type == 2 ? ONS_BF16 : ONS_F32;
 }
 
-uint64_t cli_seed_value(const cli_seed *s)
+uint64_t cli_seed_value(const ons_seed *s)
 {
     return s->random ? ons_random_seed() : s->value;
 }

@@ -24,9 +24,9 @@ static void print_troff(FILE *f, const char *text)
     }
 }
 
-static void print_man_option(FILE *f, const cli_option *o)
+static void print_man_option(FILE *f, const ons_field *o)
 {
-    const char *word = cli_value_word(o);
+    const char *word = ons_field_word(o);
 
     fputs(".TP\n", f);
     if (o->letter)
@@ -70,7 +70,7 @@ static void print_man_command(FILE *f, const cli_command *c)
         fputs(".PP\n", f);
         print_troff(f, g->title ? g->title : "Options");
         fputs(":\n", f);
-        for (const cli_option *o = g->options; o->name; o++)
+        for (const ons_field *o = cli_next_option(g, g->options); o; o = cli_next_option(g, o + 1))
             print_man_option(f, o);
     }
 }
@@ -97,7 +97,7 @@ void cli_print_man(const cli_command *const *commands, FILE *f)
 static void print_completion_words(FILE *f, const cli_command *c)
 {
     for (const cli_group *g = c->groups; g->options; g++)
-        for (const cli_option *o = g->options; o->name; o++)
+        for (const ons_field *o = cli_next_option(g, g->options); o; o = cli_next_option(g, o + 1))
             fprintf(f, "--%s ", o->name);
     fputs("--help", f);
 }
@@ -106,8 +106,8 @@ static void print_completion_words(FILE *f, const cli_command *c)
 static void print_completion_choices(FILE *f, const cli_command *c)
 {
     for (const cli_group *g = c->groups; g->options; g++)
-        for (const cli_option *o = g->options; o->name; o++) {
-            if (o->type != CLI_CHOICE)
+        for (const ons_field *o = cli_next_option(g, g->options); o; o = cli_next_option(g, o + 1)) {
+            if (o->type != ONS_FIELD_CHOICE)
                 continue;
             fprintf(f, "    %s:--%s", c->name, o->name);
             if (o->letter)

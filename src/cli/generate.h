@@ -12,11 +12,11 @@ typedef struct generate_args {
     cli_model model;
     const char *prompt, *negative, *output, *prompts, *title;
     int width, height;
-    cli_seed seed;
+    ons_seed seed;
     const char *init; /* picture to begin with */
     double strength;
     int steps;
-    cli_int_list timesteps;
+    ons_int_list timesteps;
     double cfg_scale;
     const char *sampler;
     int count, batch_size, rng;

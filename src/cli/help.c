@@ -31,20 +31,20 @@ static void print_wrapped(FILE *f, const char *text, int column, int indent)
     fputc('\n', f);
 }
 
-static void append_range(const cli_option *o, char *text, size_t size)
+static void append_range(const ons_field *o, char *text, size_t size)
 {
     const size_t used = strlen(text);
 
     if (o->min == 0 && o->max == 0)
         return;
-    if (o->type == CLI_INT || o->type == CLI_REAL || o->type == CLI_LIST)
+    if (o->type == ONS_FIELD_INT || o->type == ONS_FIELD_REAL || o->type == ONS_FIELD_LIST)
         snprintf(text + used, size - used, "%s%.10g to %.10g", used ? "; " : "", o->min, o->max);
 }
 
-static void print_option(FILE *f, const cli_command *command, const cli_option *o)
+static void print_option(FILE *f, const cli_command *command, const ons_field *o)
 {
     char left[128], notes[256] = "", help[1024];
-    const char *word = cli_value_word(o);
+    const char *word = ons_field_word(o);
     const char letter[4] = {'-', o->letter, ',', 0};
     int column;
 
@@ -75,7 +75,7 @@ void cli_print_help(const cli_command *c, FILE *f)
     }
     for (const cli_group *g = c->groups; g->options; g++) {
         fprintf(f, "\n%s:\n", g->title ? g->title : "Options");
-        for (const cli_option *o = g->options; o->name; o++)
+        for (const ons_field *o = cli_next_option(g, g->options); o; o = cli_next_option(g, o + 1))
             print_option(f, c, o);
     }
     fprintf(f, "\n  -h, --help              this text\n"

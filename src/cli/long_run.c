@@ -10,25 +10,26 @@
 #include "base/memory.h"
 #include "cli/output.h"
 
-const cli_option cli_long_run_options[] = {
-    {0, "recipe", CLI_TEXT, offsetof(cli_long_run, recipe), .unit = "FILE",
+const ons_field cli_long_run_options[] = {
+    {0, "recipe", ONS_FIELD_TEXT, offsetof(cli_long_run, recipe), .unit = "FILE",
      .help = "JSON recipe; see recipes/ and train --help-recipe"},
-    {0, "data", CLI_TEXT, offsetof(cli_long_run, data), .unit = "DIR",
+    {0, "data", ONS_FIELD_TEXT, offsetof(cli_long_run, data), .unit = "DIR",
      .help = "data set: pictures with captions, or a text file of captions"},
-    {'o', "output", CLI_TEXT, offsetof(cli_long_run, output), .unit = "DIR", .help = "folder for the result"},
-    {0, "iterations", CLI_INT, offsetof(cli_long_run, iterations), .min = 0, .max = 1e9,
+    {'o', "output", ONS_FIELD_TEXT, offsetof(cli_long_run, output), .unit = "DIR",
+     .help = "folder for the result"},
+    {0, "iterations", ONS_FIELD_INT, offsetof(cli_long_run, iterations), .min = 0, .max = 1e9,
      .help = "steps; default from the recipe"},
-    {0, "batch-size", CLI_INT, offsetof(cli_long_run, batch_size), .min = 1, .max = 65536,
+    {0, "batch-size", ONS_FIELD_INT, offsetof(cli_long_run, batch_size), .min = 1, .max = 65536,
      .help = "pictures per step; default from the recipe"},
-    {0, "checkpoint-every", CLI_INT, offsetof(cli_long_run, checkpoint_every), .min = 1, .max = 1e9,
+    {0, "checkpoint-every", ONS_FIELD_INT, offsetof(cli_long_run, checkpoint_every), .min = 1, .max = 1e9,
      .help = "steps between checkpoints; default from the recipe"},
-    {'s', "seed", CLI_U64, offsetof(cli_long_run, seed),
+    {'s', "seed", ONS_FIELD_U64, offsetof(cli_long_run, seed),
      .help = "of everything random; default from the recipe"},
-    {0, "set", CLI_TEXT, offsetof(cli_long_run, set), .unit = "KEY=VALUE,...",
+    {0, "set", ONS_FIELD_TEXT, offsetof(cli_long_run, set), .unit = "KEY=VALUE,...",
      .help = "override any recipe setting, e.g. distill.lr=5e-5"},
-    {0, "watts", CLI_REAL, offsetof(cli_long_run, watts), .min = 0, .max = 100000, .unit = "W",
+    {0, "watts", ONS_FIELD_REAL, offsetof(cli_long_run, watts), .min = 0, .max = 100000, .unit = "W",
      .help = "declared power, used where no energy counter can be read"},
-    {0, "resume", CLI_FLAG, offsetof(cli_long_run, resume),
+    {0, "resume", ONS_FIELD_FLAG, offsetof(cli_long_run, resume),
      .help = "continue an interrupted run of the same output"},
     {0},
 };

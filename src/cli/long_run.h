@@ -14,7 +14,7 @@ typedef struct cli_long_run {
     double watts;
     bool resume;
 } cli_long_run;
-extern const cli_option cli_long_run_options[];
+extern const ons_field cli_long_run_options[];
 
 /*
  * Checks that the output can be written. Reads the recipe (the built-in defaults when none is given) and

@@ -7,11 +7,11 @@
 
 typedef struct cli_model {
     const char *model, *unet, *vae, *taesd, *tokenizer;
-    cli_texts loras;
+    ons_texts loras;
     int prediction; /* 0: as the files say */
     bool no_packed; /* not an option: set by who packs */
 } cli_model;
-extern const cli_option cli_model_options[];
+extern const ons_field cli_model_options[];
 
 /* The model with its parts, ready to run: what its network predicts is settled. */
 onestep_status cli_open_model(const cli_model *o, ons_model **out) ONESTEP_CHECK;

@@ -9,60 +9,17 @@
 #ifndef ONS_CLI_OPTIONS_H
 #define ONS_CLI_OPTIONS_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-enum { CLI_MAX_LIST = 1000, CLI_MAX_OPTIONS = 96, CLI_MAX_TEXTS = 32 };
+#include "base/field.h"
 
-typedef struct cli_int_list {
-    int n;
-    int values[CLI_MAX_LIST];
-} cli_int_list;
-
-typedef struct cli_texts {
-    int n;
-    const char *values[CLI_MAX_TEXTS]; /* point into argv */
-} cli_texts;
-
-typedef struct cli_seed {
-    bool random; /* -1 was asked for */
-    uint64_t value;
-} cli_seed;
-
-typedef enum cli_type {
-    CLI_FLAG,   /* bool, takes no value */
-    CLI_INT,    /* int within [min, max] */
-    CLI_U64,    /* uint64_t, any */
-    CLI_REAL,   /* double within [min, max] */
-    CLI_TEXT,   /* const char *, points into argv */
-    CLI_CHOICE, /* int: index into `choices`, names separated by | */
-    CLI_LIST,   /* cli_int_list of comma separated ints within [min, max] */
-    CLI_SEED,   /* cli_seed: -1 or an unsigned 64-bit number */
-    CLI_TEXTS,  /* cli_texts: may be given several times */
-    CLI_SIZE    /* size_t, bytes: a number with K, M or G */
-} cli_type;
-
-typedef struct cli_option {
-    char letter; /* 0: none */
-    const char *name;
-    cli_type type;
-    size_t offset;   /* of the value in the group's struct */
-    double min, max; /* numbers; both 0: any */
-    const char
-        *preset; /* default as it would be typed; NULL: zero, empty, or decided at run time as the help says */
-    const char *unit;    /* what stands for the value in help: "FILE"; NULL: by type */
-    const char *choices; /* CLI_CHOICE */
-    const char *help;
-    bool required;
-    const char *synonym; /* another long name, as other programs have it; NULL: none */
-} cli_option;
+enum { CLI_MAX_OPTIONS = 96 };
 
 typedef struct cli_group {
-    const char *title;         /* NULL: "Options" */
-    const cli_option *options; /* ended by a row without a name */
-    size_t offset;             /* of the group's struct in the command's */
+    const char *title;        /* NULL: "Options" */
+    const ons_field *options; /* ended by a row without a name */
+    size_t offset;            /* of the group's struct in the command's */
+    const char *const *only;  /* names of the rows that are options here, ended by NULL; NULL: all */
 } cli_group;
 
 typedef struct cli_call cli_call;
@@ -83,7 +40,7 @@ typedef struct cli_command {
 struct cli_call {
     const cli_command *command;
     void *values; /* the command's struct, zeroed, presets and arguments filled in */
-    const cli_option *given[CLI_MAX_OPTIONS];
+    const ons_field *given[CLI_MAX_OPTIONS];
     int n_given;
     char *const *operands;
     int n_operands;
@@ -98,18 +55,14 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
  * with one message on stderr. call->values must point to values_size bytes.
  */
 int cli_parse(const cli_command *command, int argc, char **argv, cli_call *call);
+/* The group's first option at or after `at`; NULL: no more. Loops begin with g->options, then go on from at
+ * + 1. */
+const ons_field *cli_next_option(const cli_group *g, const ons_field *at);
 /* Whether the user gave the option, by long name. */
 bool cli_given(const cli_call *call, const char *name);
-bool cli_is_required(const cli_command *c, const cli_option *o);
+bool cli_is_required(const cli_command *c, const ons_field *o);
 /* Prints "onestep COMMAND: message; see ... --help" and returns CLI_USAGE. */
 int cli_usage(const cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Parses `text` into the value of an option; false and a reason (what was expected) in why[]. */
-bool cli_set_value(const cli_option *o, void *group_values, const char *text, char *why, size_t why_size);
-/* The name among `choices` (n_choices names separated by |) at an index; static buffer of the caller. */
-void cli_choice_name(const char *choices, int index, char *name, size_t size);
-
-/* "FILE", "N", "f32|bf16": what stands for the value; "" for a flag. */
-const char *cli_value_word(const cli_option *o);
 /* The known name that is nearest to a mistyped one; NULL: none is near. */
 const char *cli_nearest(const char *typed, const char *const *names, int n);
 

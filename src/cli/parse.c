@@ -12,7 +12,7 @@
 #include <string.h>
 
 typedef struct found_option {
-    const cli_option *option; /* NULL: unknown */
+    const ons_field *option; /* NULL: unknown */
     void *values;
 } found_option;
 
@@ -29,6 +29,22 @@ int cli_usage(const cli_command *command, const char *format, ...)
     return CLI_USAGE;
 }
 
+static bool is_listed(const char *const *names, const char *name)
+{
+    for (; *names; names++)
+        if (strcmp(*names, name) == 0)
+            return true;
+    return false;
+}
+
+const ons_field *cli_next_option(const cli_group *g, const ons_field *at)
+{
+    for (; at->name; at++)
+        if (!g->only || is_listed(g->only, at->name))
+            return at;
+    return NULL;
+}
+
 static bool is_called(const char *own, const char *name, size_t length)
 {
     return own && strlen(own) == length && strncmp(own, name, length) == 0;
@@ -37,7 +53,7 @@ static bool is_called(const char *own, const char *name, size_t length)
 static found_option find_option(const cli_call *call, char letter, const char *name, size_t length)
 {
     for (const cli_group *g = call->command->groups; g->options; g++)
-        for (const cli_option *o = g->options; o->name; o++)
+        for (const ons_field *o = cli_next_option(g, g->options); o; o = cli_next_option(g, o + 1))
             if (letter ? o->letter == letter
                        : is_called(o->name, name, length) || is_called(o->synonym, name, length))
                 return (found_option){o, (char *)call->values + g->offset};
@@ -54,13 +70,13 @@ bool cli_given(const cli_call *call, const char *name)
 
 static int set_presets(cli_call *call)
 {
+    const ons_field *wrong;
     char why[256];
 
     memset(call->values, 0, call->command->values_size);
     for (const cli_group *g = call->command->groups; g->options; g++)
-        for (const cli_option *o = g->options; o->name; o++)
-            if (o->preset && !cli_set_value(o, (char *)call->values + g->offset, o->preset, why, sizeof why))
-                return cli_usage(call->command, "the default of --%s does not parse: %s", o->name, why);
+        if (!ons_fields_preset(g->options, (char *)call->values + g->offset, &wrong, why, sizeof why))
+            return cli_usage(call->command, "the default of --%s does not parse: %s", wrong->name, why);
     return 0;
 }
 
@@ -70,7 +86,8 @@ static int unknown_option(const cli_call *call, const char *typed)
     int n = 0;
 
     for (const cli_group *g = call->command->groups; g->options; g++)
-        for (const cli_option *o = g->options; o->name && n < CLI_MAX_OPTIONS; o++)
+        for (const ons_field *o = cli_next_option(g, g->options); o && n < CLI_MAX_OPTIONS;
+             o = cli_next_option(g, o + 1))
             names[n++] = o->name;
     nearest = typed[1] == '-' ? cli_nearest(typed + 2, names, n) : NULL;
     if (nearest)
@@ -83,7 +100,7 @@ static int take(cli_call *call, found_option f, const char *shown, const char *v
 {
     char why[256];
 
-    if (!cli_set_value(f.option, f.values, value, why, sizeof why))
+    if (!ons_field_set(f.option, f.values, value, why, sizeof why))
         return cli_usage(call->command, "%s %s: %s", shown, value, why);
     if (!cli_given(call, f.option->name) && call->n_given < CLI_MAX_OPTIONS)
         call->given[call->n_given++] = f.option;
@@ -105,11 +122,11 @@ static int parse_long(cli_call *call, int argc, char **argv, int *i)
     if (!f.option)
         return unknown_option(call, arg);
     snprintf(shown, sizeof shown, "--%s", f.option->name);
-    if (f.option->type == CLI_FLAG)
+    if (f.option->type == ONS_FIELD_FLAG)
         return value ? cli_usage(call->command, "%s takes no value", shown) : take(call, f, shown, "");
     if (!value) {
         if (*i + 1 >= argc)
-            return cli_usage(call->command, "%s needs a value (%s)", shown, cli_value_word(f.option));
+            return cli_usage(call->command, "%s needs a value (%s)", shown, ons_field_word(f.option));
         value = argv[++*i];
     }
     return take(call, f, shown, value);
@@ -129,9 +146,9 @@ static int parse_short(cli_call *call, int argc, char **argv, int *i)
         }
         if (!f.option)
             return unknown_option(call, shown);
-        if (f.option->type != CLI_FLAG) {
+        if (f.option->type != ONS_FIELD_FLAG) {
             if (!c[1] && *i + 1 >= argc)
-                return cli_usage(call->command, "%s needs a value (%s)", shown, cli_value_word(f.option));
+                return cli_usage(call->command, "%s needs a value (%s)", shown, ons_field_word(f.option));
             return take(call, f, shown, c[1] ? c + 1 : argv[++*i]);
         }
         code = take(call, f, shown, "");
@@ -141,7 +158,7 @@ static int parse_short(cli_call *call, int argc, char **argv, int *i)
     return 0;
 }
 
-bool cli_is_required(const cli_command *c, const cli_option *o)
+bool cli_is_required(const cli_command *c, const ons_field *o)
 {
     return o->required && !(c->optional && strcmp(c->optional, o->name) == 0);
 }
@@ -151,10 +168,10 @@ static int check_complete(const cli_call *call)
     const cli_command *c = call->command;
 
     for (const cli_group *g = c->groups; g->options; g++)
-        for (const cli_option *o = g->options; o->name; o++)
+        for (const ons_field *o = cli_next_option(g, g->options); o; o = cli_next_option(g, o + 1))
             if (cli_is_required(c, o) && !cli_given(call, o->name))
                 return cli_usage(c, "%.*s--%s %s is missing: %s", o->letter ? 4 : 0,
-                                 (char[]){'-', o->letter, ',', ' ', 0}, o->name, cli_value_word(o), o->help);
+                                 (char[]){'-', o->letter, ',', ' ', 0}, o->name, ons_field_word(o), o->help);
     if (call->n_operands > c->max_operands)
         return cli_usage(c, "unexpected argument \"%s\"", call->operands[c->max_operands]);
     if (call->n_operands < c->min_operands)

@@ -20,29 +20,31 @@ typedef struct values {
     int count, kind;
     double scale;
     uint64_t big;
-    cli_seed seed;
-    cli_int_list list;
+    ons_seed seed;
+    ons_int_list list;
     shared_values shared;
 } values;
 
-static const cli_option own[] = {
-    {'n', "name", CLI_TEXT, offsetof(values, name), .help = "a name"},
-    {'c', "count", CLI_INT, offsetof(values, count), .min = 1, .max = 9, .preset = "3", .help = "how many"},
-    {0, "kind", CLI_CHOICE, offsetof(values, kind), .choices = "red|green|blue", .preset = "green",
+static const ons_field own[] = {
+    {'n', "name", ONS_FIELD_TEXT, offsetof(values, name), .help = "a name"},
+    {'c', "count", ONS_FIELD_INT, offsetof(values, count), .min = 1, .max = 9, .preset = "3",
+     .help = "how many"},
+    {0, "kind", ONS_FIELD_CHOICE, offsetof(values, kind), .choices = "red|green|blue", .preset = "green",
      .help = "which"},
-    {0, "scale", CLI_REAL, offsetof(values, scale), .max = 100, .help = "how much"},
-    {0, "big", CLI_U64, offsetof(values, big), .help = "a big one"},
-    {'s', "seed", CLI_SEED, offsetof(values, seed), .preset = "-1", .help = "seed"},
-    {0, "list", CLI_LIST, offsetof(values, list), .max = 999, .help = "several"},
+    {0, "scale", ONS_FIELD_REAL, offsetof(values, scale), .max = 100, .help = "how much"},
+    {0, "big", ONS_FIELD_U64, offsetof(values, big), .help = "a big one"},
+    {'s', "seed", ONS_FIELD_SEED, offsetof(values, seed), .preset = "-1", .help = "seed"},
+    {0, "list", ONS_FIELD_LIST, offsetof(values, list), .max = 999, .help = "several"},
     {0},
 };
-static const cli_option shared[] = {
-    {'t', "threads", CLI_INT, offsetof(shared_values, threads), .help = "threads"},
-    {'v', "verbose", CLI_FLAG, offsetof(shared_values, verbose), .help = "more"},
-    {'q', "quiet", CLI_FLAG, offsetof(shared_values, quiet), .help = "less"},
+static const ons_field shared[] = {
+    {'t', "threads", ONS_FIELD_INT, offsetof(shared_values, threads), .help = "threads"},
+    {'v', "verbose", ONS_FIELD_FLAG, offsetof(shared_values, verbose), .help = "more"},
+    {'q', "quiet", ONS_FIELD_FLAG, offsetof(shared_values, quiet), .help = "less"},
     {0},
 };
-static const cli_group groups[] = {{NULL, own, 0}, {"Shared", shared, offsetof(values, shared)}, {0}};
+static const cli_group groups[] = {
+    {.options = own}, {.title = "Shared", .options = shared, .offset = offsetof(values, shared)}, {0}};
 static const cli_command command = {
     .name = "try", .summary = "tries", .groups = groups, .max_operands = 1, .values_size = sizeof(values)};
 
@@ -169,7 +171,7 @@ static void tables_feed_help_manual_and_completion(void **state)
         char *text = printed(printers[p]);
 
         for (const cli_group *g = groups; g->options; g++)
-            for (const cli_option *o = g->options; o->name; o++)
+            for (const ons_field *o = g->options; o->name; o++)
                 assert_non_null(strstr(text, o->name));
         for (const char *line = text; p == 0 && *line; line = strchr(line, '\n') + 1)
             assert_true(strcspn(line, "\n") <= 80);
