@@ -25,9 +25,9 @@ enum { MAX_STEPS = 1000, N_PICTURES = 8 };
 
 typedef struct bench {
     const char *recipe_path;
-    int n_steps, n_warmup, n_threads;
+    int n_steps, n_warmup;
     bool json, profile, no_roofline;
-    ons_dtype precision;
+    ons_compute compute;
     ons_recipe recipe;
     ons_model model;
     ons_teacher_step *step;
@@ -63,10 +63,8 @@ static bool parse(int argc, char **argv, bench *b)
         {"no-roofline", no_argument, NULL, 'n'},   {0}};
     int c;
 
-    *b = (bench){.n_steps = 10,
-                 .n_warmup = 2,
-                 .n_threads = ons_physical_cores(),
-                 .precision = ons_backend_cpu.native_precision()};
+    *b = (bench){.n_steps = 10, .n_warmup = 2, .compute.n_threads = ons_physical_cores()};
+    b->compute.type = ons_compute_native_type(&b->compute);
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
         switch (c) {
         case 's':
@@ -76,12 +74,12 @@ static bool parse(int argc, char **argv, bench *b)
             b->n_warmup = read_int(optarg, 0, MAX_STEPS);
             break;
         case 't':
-            b->n_threads = read_int(optarg, 1, 4096);
+            b->compute.n_threads = read_int(optarg, 1, 4096);
             break;
         case 'T':
             if (strcmp(optarg, "f32") && strcmp(optarg, "bf16"))
                 return false;
-            b->precision = strcmp(optarg, "f32") ? ONS_BF16 : ONS_F32;
+            b->compute.type = strcmp(optarg, "f32") ? ONS_BF16 : ONS_F32;
             break;
         case 'j':
             b->json = true;
@@ -96,7 +94,7 @@ static bool parse(int argc, char **argv, bench *b)
             return false;
         }
     b->recipe_path = argv[optind];
-    return optind + 1 == argc && b->n_steps > 0 && b->n_warmup >= 0 && b->n_threads > 0;
+    return optind + 1 == argc && b->n_steps > 0 && b->n_warmup >= 0 && b->compute.n_threads > 0;
 }
 
 /* Models read their configuration from files: through a folder that is gone afterwards. */
@@ -171,8 +169,7 @@ static onestep_status prepare(bench *b)
     ons_params_init(b->model.clip, b->recipe.seed + 2);
     ONS_TRY(ons_teacher_step_create(
         &b->recipe, &b->model,
-        &(ons_teacher_step_options){b->model.clip_config.max_position_embeddings, b->n_threads, b->precision},
-        &b->step));
+        &(ons_teacher_step_options){b->model.clip_config.max_position_embeddings, b->compute}, &b->step));
     ONS_TRY(ons_teacher_step_plan(b->step));
     st = make_latents(b);
 fail:
@@ -268,8 +265,8 @@ static void print_text(bench *b, const figures *f)
     if (b->profile)
         print_profile(b);
     printf("%s: %zu parameters, batch %d, %d threads, %s, %.1f GFLOP a step by the direct count\n",
-           b->recipe.name, f->n_parameters, b->recipe.train.batch_size, b->n_threads,
-           ons_dtype_name(b->precision), f->gflop);
+           b->recipe.name, f->n_parameters, b->recipe.train.batch_size, b->compute.n_threads,
+           ons_dtype_name(b->compute.type), f->gflop);
     printf("%.2f pictures/s, %.1f ms a step (median of %d; %.1f to %.1f), %.1f GFLOP/s\n",
            b->recipe.train.batch_size / f->median_s, f->median_s * 1e3, b->n_steps, f->least_s * 1e3,
            f->most_s * 1e3, f->gflops);
@@ -296,8 +293,8 @@ static onestep_status print_json(const bench *b, const figures *f)
 {
     json_t *root = json_pack(
         "{s:s, s:s, s:s, s:i, s:i, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f}", "program", "onestep", "recipe",
-        b->recipe.name, "type", ons_dtype_name(b->precision), "batch", b->recipe.train.batch_size, "threads",
-        b->n_threads, "parameters", (json_int_t)f->n_parameters, "steps", b->n_steps, "ms_per_step",
+        b->recipe.name, "type", ons_dtype_name(b->compute.type), "batch", b->recipe.train.batch_size, "threads",
+        b->compute.n_threads, "parameters", (json_int_t)f->n_parameters, "steps", b->n_steps, "ms_per_step",
         f->median_s * 1e3, "ms_least", f->least_s * 1e3, "ms_most", f->most_s * 1e3, "pictures_per_s",
         b->recipe.train.batch_size / f->median_s, "gflop_per_step", f->gflop, "gflops", f->gflops);
 
@@ -321,10 +318,12 @@ static onestep_status run(bench *b)
 
     ONS_TRY(prepare(b));
     if (!b->no_roofline)
-        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->n_threads, b->precision == ONS_BF16);
+        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->compute.n_threads,
+                                   b->compute.type == ONS_BF16);
     ONS_TRY(run_steps(b));
     if (!b->no_roofline)
-        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->n_threads, b->precision == ONS_BF16);
+        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->compute.n_threads,
+                                   b->compute.type == ONS_BF16);
     f = evaluate(b);
     if (b->json)
         ONS_TRY(print_json(b, &f));

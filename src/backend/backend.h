@@ -6,6 +6,7 @@
 #ifndef ONS_BACKEND_BACKEND_H
 #define ONS_BACKEND_BACKEND_H
 
+#include "backend/compute.h"
 #include "graph/graph.h"
 #include "weights/weights.h"
 
@@ -42,7 +43,7 @@ typedef struct ons_kernel {
     void (*destroy)(ons_prep *p);                      /* may be NULL */
 } ons_kernel;
 
-typedef struct ons_backend {
+struct ons_backend {
     const char *name;                               /* "ref", "ref64", "cpu" */
     const ons_kernel *(*kernels)(ons_op op);        /* list ended by a row without a name; NULL: none */
     ons_dtype real;                                 /* storage of f32 values: F32, or F64 for ref64 */
@@ -52,24 +53,21 @@ typedef struct ons_backend {
     bool (*multiplies_8_bits)(void);                /* fast enough for 8-bit products to be of use */
     bool (*keeps_16_bits)(
         const ons_node *n); /* does it compute this bf16 product as fast as it would in 8 bits? NULL: none */
-} ons_backend;
+};
 /* What the cpu backend's packed weights depend on: instruction sets and oneDNN's version. */
 const char *ons_cpu_machine(void);
 
 extern const ons_backend ons_backend_ref, ons_backend_ref64, ons_backend_cpu;
-const ons_backend *ons_backend_find(const char *name); /* NULL: unknown; "auto" is cpu */
 
 typedef struct ons_plan ons_plan;
 
 enum { ONS_MAX_PARAM_SETS = 8 };
 
 typedef struct ons_plan_options {
-    const ons_backend *backend; /* NULL: cpu */
-    int n_threads;              /* 0: physical cores */
-    ons_dtype precision;        /* F32 or BF16 */
-    unsigned passes_off;        /* ons_pass bits, added to ONESTEP_PASSES_OFF */
-    const ons_scales
-        *scales; /* of products that run in 8 bits, with BF16; NULL: none. Read while the plan is made */
+    ons_compute compute;
+    unsigned passes_off;      /* ons_pass bits, added to ONESTEP_PASSES_OFF */
+    const ons_scales *scales; /* of products that run in 8 bits, where compute.type is I8; NULL: none. Read
+                                 while the plan is made */
     ons_params *params[ONS_MAX_PARAM_SETS]; /* weight sets by slot; the plan does not own them */
     const char *label;                      /* for traces and messages: "unet 4x16x16" */
 } ons_plan_options;

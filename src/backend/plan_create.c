@@ -8,7 +8,6 @@
 #include "backend/evaluate.h"
 #include "backend/plan.h"
 #include "base/memory.h"
-#include "base/system.h"
 
 bool ons_is_view(ons_op op)
 {
@@ -144,6 +143,7 @@ static onestep_status find_used_slots(ons_plan *p)
 onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, ons_plan **out)
 {
     ons_plan *p = ons_calloc(1, sizeof *p);
+    ons_dtype type;
     onestep_status st;
 
     *out = NULL;
@@ -154,10 +154,10 @@ onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, o
     p->graph = *g;
     *g = NULL;
     p->options = *options;
-    p->backend = options->backend ? options->backend : &ons_backend_cpu;
+    ONS_TRY(ons_compute_resolve(&options->compute, &p->options.compute));
+    p->backend = p->options.compute.backend;
+    type = p->options.compute.type == ONS_F32 ? ONS_F32 : ONS_BF16;
     p->options.passes_off |= ons_passes_off();
-    if (p->options.n_threads <= 0)
-        p->options.n_threads = ons_physical_cores();
     p->label = ons_strdup(options->label ? options->label : "plan");
     if (!p->label) {
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a plan");
@@ -166,12 +166,11 @@ onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, o
     ons_evaluator_register();
     ONS_TRY(read_switches(p));
     ONS_TRY(ons_graph_finish(p->graph));
-    if (options->precision == ONS_BF16 && p->backend->fuses_upsampling &&
-        !(p->options.passes_off & ONS_PASS_FUSE_UPSAMPLE))
+    if (type == ONS_BF16 && p->backend->fuses_upsampling && !(p->options.passes_off & ONS_PASS_FUSE_UPSAMPLE))
         ons_graph_fuse_upsample(p->graph, p->backend->fuses_upsampling);
-    ons_graph_set_scales(p->graph, options->scales, p->backend->keeps_16_bits);
-    ONS_TRY(ons_graph_optimise(p->graph, p->options.passes_off,
-                               options->precision == ONS_BF16 ? ONS_BF16 : ONS_F32));
+    ons_graph_set_scales(p->graph, p->options.compute.type == ONS_I8 ? options->scales : NULL,
+                         p->backend->keeps_16_bits);
+    ONS_TRY(ons_graph_optimise(p->graph, p->options.passes_off, type));
     ONS_TRY(find_used_slots(p));
     ONS_TRY(ons_plan_check_params(p));
     ONS_TRY(create_buffers(p));

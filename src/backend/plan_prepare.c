@@ -28,7 +28,7 @@ static void unprepare(ons_step *s)
 static onestep_status prepare(ons_plan *p, ons_step *s)
 {
     s->prep = (ons_prep){.node = s->node,
-                         .n_threads = p->options.n_threads,
+                         .n_threads = p->options.compute.n_threads,
                          .params = p->options.params,
                          .n_params = ONS_MAX_PARAM_SETS};
     return s->kernel->prepare ? s->kernel->prepare(&s->prep) : ONESTEP_OK;

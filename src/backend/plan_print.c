@@ -38,7 +38,7 @@ static void print_step(const ons_plan *p, const ons_step *s, FILE *f)
 void ons_plan_print(const ons_plan *p, FILE *f)
 {
     fprintf(f, "plan %s: backend %s, %d threads, %d operators\n", p->label, p->backend->name,
-            p->options.n_threads, p->n_steps);
+            p->options.compute.n_threads, p->n_steps);
     for (int i = 0; i < p->n_steps; i++)
         print_step(p, &p->steps[i], f);
     fprintf(f, "peak %.1f MB (arena %.1f, scratch %.1f), %.3f GFLOP\n",

@@ -54,7 +54,7 @@ static void print_peak(const bench_report *r)
 
     if (p->gflops <= 0)
         return;
-    printf("roofline %s: %.1f GFLOP/s (%s)", r->precision == ONS_F32 ? "f32" : "bf16", p->gflops, p->by);
+    printf("roofline %s: %.1f GFLOP/s (%s)", r->compute.type == ONS_F32 ? "f32" : "bf16", p->gflops, p->by);
     if (fast->gflops > p->gflops)
         printf("; with fast algorithms, by the direct count: %.1f (%s)", fast->gflops, fast->by);
     printf("\n");
@@ -78,7 +78,8 @@ void bench_report_text(const bench_report *r)
     }
     printf("%s: %dx%d, %d %s of %s, guidance %g, %d network evaluation%s, %s, %d threads\n", r->model, b->width,
            b->height, b->run.steps, b->run.steps == 1 ? "step" : "steps", b->run.sampler, b->run.guidance,
-           b->n_evaluations, b->n_evaluations == 1 ? "" : "s", ons_dtype_name(r->precision), r->n_threads);
+           b->n_evaluations, b->n_evaluations == 1 ? "" : "s", ons_dtype_name(r->compute.type),
+           r->compute.n_threads);
     print_peak(r);
     print_stages(r);
     printf("opening %.2f s, first picture %.2f s after it (%.2f s more than a median one); buffers %.1f MB, "
@@ -163,7 +164,8 @@ static void add_model(json_t *o, const bench_report *r)
 
 onestep_status bench_report_json(const bench_report *r)
 {
-    json_t *o = json_pack("{s:s, s:i}", "type", ons_dtype_name(r->precision), "threads", r->n_threads);
+    json_t *o =
+        json_pack("{s:s, s:i}", "type", ons_dtype_name(r->compute.type), "threads", r->compute.n_threads);
 
     if (o && peak_gflops(r) > 0)
         json_object_set_new(o, "roofline_tflops", json_real(peak_gflops(r) / 1e3));

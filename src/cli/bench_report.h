@@ -6,9 +6,9 @@
 #include "bench/roofline.h"
 
 typedef struct bench_report {
-    const char *model; /* NULL: the roofline alone */
-    ons_dtype precision;
-    int n_threads, n_runs;
+    const char *model;   /* NULL: the roofline alone */
+    ons_compute compute; /* with the number of threads that were meant */
+    int n_runs;
     double open_s;
     ons_bench_roofline roofline; /* zeros: not measured */
     ons_bench_model result;

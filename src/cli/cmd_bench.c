@@ -58,8 +58,7 @@ static onestep_status measure_model(bench_report *j, const cli_call *call)
     ons_bench_options o = {.runner = {.batch = a->batch,
                                       .width = a->width,
                                       .height = a->height,
-                                      .n_threads = a->common.n_threads,
-                                      .precision = j->precision,
+                                      .compute = j->compute,
                                       .tiling = a->vae_tiling ? ONS_TILING_ON : ONS_TILING_AUTO},
                            .run = {.steps = a->steps,
                                    .guidance = cli_given(call, "cfg-scale") ? a->cfg_scale : -1,
@@ -88,11 +87,11 @@ static onestep_status bench(bench_report *j, const cli_call *call)
     onestep_status st = ONESTEP_OK;
 
     if (a->roofline) /* before and after, and the higher: a busy moment must not lower it */
-        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision != ONS_F32);
+        ons_bench_roofline_measure(&j->roofline, 1, j->compute.n_threads, j->compute.type != ONS_F32);
     if (a->model.model)
         ONS_TRY(measure_model(j, call));
     if (a->roofline && a->model.model)
-        ons_bench_roofline_measure(&j->roofline, 1, j->n_threads, j->precision != ONS_F32);
+        ons_bench_roofline_measure(&j->roofline, 1, j->compute.n_threads, j->compute.type != ONS_F32);
     if (a->json)
         ONS_TRY(bench_report_json(j));
     else
@@ -108,8 +107,8 @@ static int run(const cli_call *call)
     bench_report j = {.model = a->model.model, .n_runs = a->runs};
 
     cli_apply_common(&a->common);
-    j.precision = cli_precision(&a->common);
-    j.n_threads = a->common.n_threads ? a->common.n_threads : ons_physical_cores();
+    j.compute = cli_compute(&a->common);
+    j.compute.n_threads = ons_compute_threads(&j.compute);
     if (!a->model.model && !a->roofline)
         return cli_usage(call->command, "nothing to measure: -m MODEL, --roofline, or both");
     if (!a->model.model && a->profile)

@@ -8,9 +8,9 @@
 typedef struct calibrate_args {
     cli_model model;
     const char *output;
-    int width, height, steps, count, n_threads;
+    int width, height, steps, count;
     double keep_error, keep;
-    bool verbose, quiet;
+    cli_common common; /* threads and verbosity */
 } calibrate_args;
 
 static const ons_field options[] = {
@@ -32,11 +32,11 @@ static const ons_field options[] = {
      .help = "pixels; default the model's own; the scales serve all sizes"},
     {'H', "height", ONS_FIELD_INT, offsetof(calibrate_args, height), .max = 8192,
      .help = "pixels; default the model's own"},
-    {'t', "threads", ONS_FIELD_INT, offsetof(calibrate_args, n_threads), .max = 1024,
+    {'t', "threads", ONS_FIELD_INT, offsetof(calibrate_args, common.n_threads), .max = 1024,
      .help = "compute threads; 0: one per physical core", .preset = "0"},
-    {'v', "verbose", ONS_FIELD_FLAG, offsetof(calibrate_args, verbose),
+    {'v', "verbose", ONS_FIELD_FLAG, offsetof(calibrate_args, common.verbose),
      .help = "list every layer with its error"},
-    {'q', "quiet", ONS_FIELD_FLAG, offsetof(calibrate_args, quiet), .help = "errors only"},
+    {'q', "quiet", ONS_FIELD_FLAG, offsetof(calibrate_args, common.quiet), .help = "errors only"},
     {0},
 };
 
@@ -62,7 +62,7 @@ static onestep_status calibrate(const calibrate_args *a)
 {
     const cli_calibration c = {.width = a->width,
                                .height = a->height,
-                               .n_threads = a->n_threads,
+                               .compute = cli_compute(&a->common),
                                .steps = a->steps,
                                .count = a->count,
                                .keep_error = a->keep_error,
@@ -76,7 +76,7 @@ static onestep_status calibrate(const calibrate_args *a)
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a file name");
         goto fail;
     }
-    ONS_TRY(cli_open_model(&a->model, &m));
+    ONS_TRY(cli_open_model(&a->model, &c.compute, &m));
     ONS_TRY(cli_calibrate(m, &c, &s));
     ONS_TRY(ons_int8_save(s, path));
     tell(s, path);
@@ -91,7 +91,7 @@ static int run(const cli_call *call)
 {
     const calibrate_args *a = call->values;
 
-    cli_apply_common(&(cli_common){.verbose = a->verbose, .quiet = a->quiet});
+    cli_apply_common(&a->common);
     return cli_finish(calibrate(a));
 }
 

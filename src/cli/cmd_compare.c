@@ -55,6 +55,7 @@ typedef struct compare_job {
 static onestep_status open_data(compare_job *j)
 {
     const compare_args *a = j->args;
+    const ons_compute compute = cli_compute(&a->common);
     onestep_status st;
     double trained_s;
     int width = 0, height = 0;
@@ -64,8 +65,8 @@ static onestep_status open_data(compare_job *j)
     ONS_TRY(ons_size_resolve(j->teacher, &width, &height));
     ONS_TRY(
         ons_dataset_open(a->data, &(ons_dataset_options){.size = width, .include_heldout = true}, &j->data));
-    ONS_TRY(cli_obtain_features(a->features, a->student, j->data, width, &a->common, &j->features, &trained_s));
-    ONS_TRY(ons_embedder_create(j->features, a->common.n_threads, &j->embedder));
+    ONS_TRY(cli_obtain_features(a->features, a->student, j->data, width, &compute, &j->features, &trained_s));
+    ONS_TRY(ons_embedder_create(j->features, &compute, &j->embedder));
 fail:
     return st;
 }
@@ -112,8 +113,7 @@ static onestep_status compare(compare_job *j)
     onestep_status st;
     ons_compare_options o = {.seed = cli_seed_value(&a->seed),
                              .watts = a->watts,
-                             .n_threads = a->common.n_threads,
-                             .precision = cli_precision(&a->common),
+                             .compute = cli_compute(&a->common),
                              .n_eval = a->n};
 
     ONS_TRY(cli_prompts_read(a->prompts, &j->prompts));

@@ -69,12 +69,13 @@ fail:
 
 static onestep_status convert(const convert_args *a)
 {
+    const ons_compute compute = cli_compute(&a->common);
     ons_model *m = NULL;
     ons_dtype type;
     onestep_status st;
 
     ONS_TRY(check_output(a->output));
-    ONS_TRY(cli_open_model(&a->model, &m));
+    ONS_TRY(cli_open_model(&a->model, &compute, &m));
     type = stored_type(a, m);
     ONS_TRY(ons_model_save(m, a->output, type));
     ons_info(
@@ -90,11 +91,8 @@ fail:
 static onestep_status pack(const convert_args *a)
 {
     const cli_model made = {.model = a->output};
-    const ons_runner_options o = {.batch = 1,
-                                  .width = a->width,
-                                  .height = a->height,
-                                  .n_threads = a->common.n_threads,
-                                  .precision = cli_precision(&a->common)};
+    const ons_runner_options o = {
+        .batch = 1, .width = a->width, .height = a->height, .compute = cli_compute(&a->common)};
     cli_model source = a->output ? made : a->model;
     ons_model *m = NULL;
     char *path = NULL;
@@ -105,7 +103,7 @@ static onestep_status pack(const convert_args *a)
     ONS_TRY(cli_open_to_run(&source, &a->common, &m));
     ONS_TRY(ons_model_write_packed(m, &o, &path, &bytes));
     ons_info("%s: %.0f MB of weights packed for %s on this machine", path, (double)bytes / 1e6,
-             ons_dtype_name(o.precision));
+             ons_dtype_name(o.compute.type));
 fail:
     ons_free(path);
     ons_model_close(&m);

@@ -9,7 +9,6 @@ typedef struct distill_args {
     cli_long_run run;
     const char *model, *init, *method, *pairs, *perceptual;
     int timestep;
-    size_t max_memory;
 } distill_args;
 
 static const ons_field distill_options[] = {
@@ -24,7 +23,7 @@ static const ons_field distill_options[] = {
     {0, "perceptual", ONS_FIELD_TEXT, offsetof(distill_args, perceptual), .unit = "DIR",
      .help =
          "perceptual network to use, or where to keep the one trained now; default OUTPUT/training/perceptual"},
-    {0, "max-memory", ONS_FIELD_SIZE, offsetof(distill_args, max_memory),
+    {0, "max-memory", ONS_FIELD_SIZE, offsetof(distill_args, common.max_memory),
      .help = "what weights and buffers may take (8G); default what can be had without swapping"},
     {0, "timestep", ONS_FIELD_INT, offsetof(distill_args, timestep), .min = 0, .max = 999,
      .help = "conditioning timestep of the student; default from the recipe"},
@@ -48,9 +47,7 @@ static int run(const cli_call *call)
                              .perceptual = a->perceptual,
                              .output = a->run.output,
                              .resume = a->run.resume,
-                             .max_memory = a->max_memory,
-                             .n_threads = a->common.n_threads,
-                             .precision = cli_precision(&a->common)};
+                             .compute = cli_compute(&a->common)};
     ons_energy *energy = NULL;
     ons_recipe r = {0};
     onestep_status st;

@@ -117,19 +117,18 @@ static onestep_status open_all(eval_job *j)
                           .guidance = cli_given(j->call, "cfg-scale") ? a->cfg_scale : -1,
                           .sampler = a->sampler};
     ons_resolved resolved;
-    ons_dtype precision = cli_precision(&a->common);
+    const ons_compute compute = cli_compute(&a->common);
 
     ONS_TRY(cli_open_to_run(&a->model, &a->common, &j->model));
     ONS_TRY(ons_run_resolve(j->model, &s, &resolved));
     ONS_TRY(ons_energy_open(NULL, a->watts, &j->energy));
-    ONS_TRY(
-        ons_drawer_init(&j->drawer, j->model, &s, a->batch_size, a->common.n_threads, precision, j->energy));
+    ONS_TRY(ons_drawer_init(&j->drawer, j->model, &s, a->batch_size, &compute, j->energy));
     j->drawer.label = "eval";
     ONS_TRY(ons_dataset_open(a->data, &(ons_dataset_options){.size = j->drawer.side, .include_heldout = true},
                              &j->data));
-    ONS_TRY(cli_obtain_features(a->features, a->model.model, j->data, j->drawer.side, &a->common, &j->features,
+    ONS_TRY(cli_obtain_features(a->features, a->model.model, j->data, j->drawer.side, &compute, &j->features,
                                 &j->trained_s));
-    ONS_TRY(ons_embedder_create(j->features, a->common.n_threads, &j->embedder));
+    ONS_TRY(ons_embedder_create(j->features, &compute, &j->embedder));
 fail:
     return st;
 }

@@ -60,7 +60,7 @@ static const ons_field sampling[] = {
      .help = "starting noise; torch: what torch.randn gives for the seed on a CPU"},
     {0, "batch-size", ONS_FIELD_INT, offsetof(generate_args, batch_size), .max = 1024, .preset = "0",
      .help = "pictures computed together; 0: by size"},
-    {0, "max-memory", ONS_FIELD_SIZE, offsetof(generate_args, max_memory),
+    {0, "max-memory", ONS_FIELD_SIZE, offsetof(generate_args, common.max_memory),
      .help = "bytes for weights and buffers, such as 3G; default what can be had without swapping. More is "
              "refused, after trying tiles"},
     {0, "vae-tiling", ONS_FIELD_FLAG, offsetof(generate_args, vae_tiling),
@@ -227,7 +227,7 @@ static onestep_status check_numbers(const generate_job *j, const ons_runner *r)
                     "%s: its pictures are not numbers (NaN or infinite): damaged weights%s; run it with "
                     "ONESTEP_CHECK_NAN=1 to see where it begins",
                     j->args->model.model,
-                    j->precision == ONS_BF16 ? ", or values that bf16 cannot hold (try --type f32)" : "");
+                    j->compute.type == ONS_BF16 ? ", or values that bf16 cannot hold (try --type f32)" : "");
 }
 
 static onestep_status run_batch(generate_job *j, ons_runner *r, ons_run_settings *s, int at, int n,
@@ -298,9 +298,7 @@ static onestep_status compute(generate_job *j, ons_run_settings *s)
 {
     ons_runner_options o = {.width = j->width,
                             .height = j->height,
-                            .n_threads = j->args->common.n_threads,
-                            .precision = j->precision,
-                            .max_memory = j->args->max_memory,
+                            .compute = j->compute,
                             .tiling = j->args->vae_tiling ? ONS_TILING_ON : ONS_TILING_AUTO};
     ons_runner *r = NULL;
     onestep_status st;
@@ -309,8 +307,9 @@ static onestep_status compute(generate_job *j, ons_run_settings *s)
     o.one_shot = o.batch == j->n;
     ONS_TRY(ons_runner_create(j->model, &o, &r));
     ONS_TRY(run_all(j, r, s, o.batch));
-    ons_verbose("batch %d, %s, %.1f MB of buffers, %.2f GFLOP a picture", o.batch, ons_dtype_name(j->precision),
-                (double)ons_runner_peak_bytes(r) / 1e6, j->times.flops / 1e9 / j->n);
+    ons_verbose("batch %d, %s, %.1f MB of buffers, %.2f GFLOP a picture", o.batch,
+                ons_dtype_name(j->compute.type), (double)ons_runner_peak_bytes(r) / 1e6,
+                j->times.flops / 1e9 / j->n);
 fail:
     ons_runner_destroy(&r);
     return st;
@@ -387,7 +386,7 @@ static int run(const cli_call *call)
     if (code)
         return code;
     cli_apply_common(&a->common);
-    j.precision = cli_precision(&a->common);
+    j.compute = cli_compute(&a->common);
     j.seed = cli_seed_value(&a->seed);
     code = cli_finish(collect_prompts(&j));
     if (code == 0)

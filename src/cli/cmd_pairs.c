@@ -57,8 +57,7 @@ static void fill_options(const cli_call *call, const ons_recipe *r, ons_pairs_op
                              .width = a->width,
                              .height = a->height,
                              .batch = cli_given(call, "batch-size") ? a->run.batch_size : 0,
-                             .n_threads = a->common.n_threads,
-                             .precision = cli_precision(&a->common)};
+                             .compute = cli_compute(&a->common)};
     if (cli_given(call, "count"))
         o->count = a->count;
     if (cli_given(call, "steps"))
@@ -87,7 +86,7 @@ static int run(const cli_call *call)
     }
     ONS_TRY(cli_open_energy(&a->run, &energy));
     o.energy = energy;
-    ONS_TRY(cli_open_model(&a->model, &m));
+    ONS_TRY(cli_open_model(&a->model, &o.compute, &m));
     ONS_TRY(ons_dataset_open(a->run.data, &(ons_dataset_options){.size = 0}, &d));
     st = ons_pairs_make(m, d, &o);
 fail:

@@ -33,8 +33,7 @@ static int run(const cli_call *call)
                            .output = a->run.output,
                            .init = a->init,
                            .resume = a->run.resume,
-                           .n_threads = a->common.n_threads,
-                           .precision = cli_precision(&a->common)};
+                           .compute = cli_compute(&a->common)};
     ons_energy *energy = NULL;
     ons_recipe r = {0};
     onestep_status st;

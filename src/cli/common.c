@@ -1,7 +1,6 @@
 /* Options and endings that commands share. */
 #include "cli/commands.h"
 
-#include "backend/backend.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/system.h"
@@ -42,11 +41,14 @@ void cli_apply_common(const cli_common *c)
     ons_catch_interrupts();
 }
 
-ons_dtype cli_precision(const cli_common *c)
+ons_compute cli_compute(const cli_common *c)
 {
+    const ons_dtype types[] = {ONS_F32, ONS_F32, ONS_BF16, ONS_I8}; /* as the choices stand above; auto first */
+    ons_compute compute = {.n_threads = c->n_threads, .type = types[c->type], .memory = c->max_memory};
+
     if (c->type == 0)
-        return ons_backend_cpu.native_precision();
-    return c->type == 3 ? ONS_I8 : c->type == 2 ? ONS_BF16 : ONS_F32;
+        compute.type = ons_compute_native_type(&compute);
+    return compute;
 }
 
 uint64_t cli_seed_value(const ons_seed *s)

@@ -23,11 +23,11 @@ static char *find_beside(const char *model)
 }
 
 onestep_status cli_obtain_features(const char *given, const char *model, const ons_dataset *data, int size,
-                                   const cli_common *common, ons_features **out, double *trained_s)
+                                   const ons_compute *c, ons_features **out, double *trained_s)
 {
     char *beside = given ? NULL : find_beside(model);
-    onestep_status st = ons_features_obtain(given ? given : beside, data, size, FEATURE_SEED, common->n_threads,
-                                            cli_precision(common), out, trained_s);
+    onestep_status st =
+        ons_features_obtain(given ? given : beside, data, size, FEATURE_SEED, c, out, trained_s);
 
     if (st == ONESTEP_OK && beside)
         ons_verbose("features from %s", beside);

@@ -10,7 +10,6 @@
  * not kept. `data` must be open with held-out pictures of `size` pixels.
  */
 onestep_status cli_obtain_features(const char *given, const char *model, const ons_dataset *data, int size,
-                                   const cli_common *common, ons_features **out,
-                                   double *trained_s) ONESTEP_CHECK;
+                                   const ons_compute *c, ons_features **out, double *trained_s) ONESTEP_CHECK;
 
 #endif

@@ -20,7 +20,6 @@ typedef struct generate_args {
     double cfg_scale;
     const char *sampler;
     int count, batch_size, rng;
-    size_t max_memory;
     bool vae_tiling;
     bool show, json;
 } generate_args;
@@ -30,7 +29,7 @@ typedef struct generate_job {
     const generate_args *args;
     ons_model *model;
     ons_resolved run;
-    ons_dtype precision;
+    ons_compute compute;
     int width, height;
     cli_prompts texts, negatives; /* what was typed or read, as UTF-8; at most one negative prompt */
     const char **prompts;         /* [n], one per picture, of `texts` */

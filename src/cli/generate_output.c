@@ -90,7 +90,7 @@ static ons_parameters parameters_of(const generate_job *j, int i)
                         .width = j->width,
                         .height = j->height,
                         .run = j->run,
-                        .precision = j->precision};
+                        .precision = j->compute.type};
 
     memcpy(p.model_sha256, j->model_sha256, sizeof p.model_sha256);
     return p;

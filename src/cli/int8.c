@@ -1,7 +1,6 @@
 /* Running in 8 bits as the command line asks for it: the CPU is checked, scales are found or measured. */
 #include <string.h>
 
-#include "backend/backend.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -23,7 +22,7 @@ onestep_status cli_calibrate(ons_model *m, const cli_calibration *c, ons_int8 **
     ons_progress progress;
     const ons_calibration o = {.width = c->width,
                                .height = c->height,
-                               .n_threads = c->n_threads,
+                               .compute = c->compute,
                                .steps = c->steps,
                                .count = c->count,
                                .keep_error = c->keep_error,
@@ -51,7 +50,7 @@ char *cli_scales_path(const char *model)
 static onestep_status measure_now(const cli_model *o, const cli_common *c, const char *path, ons_int8 **out)
 {
     const cli_calibration calibration = {
-        .n_threads = c->n_threads, .count = 4, .keep_error = 0.1, .keep = 0.1}; /* as onestep calibrate */
+        .compute = cli_compute(c), .count = 4, .keep_error = 0.1, .keep = 0.1}; /* as onestep calibrate */
     ons_model *m = NULL;
     onestep_status st;
 
@@ -59,7 +58,7 @@ static onestep_status measure_now(const cli_model *o, const cli_common *c, const
         "%s is not there: the scales that int8 needs are measured first, as in every run until they are kept "
         "(onestep calibrate -m %s)",
         path, o->model);
-    ONS_TRY(cli_open_model(o, &m));
+    ONS_TRY(cli_open_model(o, &calibration.compute, &m));
     ONS_TRY(cli_calibrate(m, &calibration, out));
 fail:
     ons_model_close(&m);
@@ -88,18 +87,18 @@ static onestep_status obtain_scales(const cli_model *o, const cli_common *c, ons
 
 onestep_status cli_open_to_run(const cli_model *o, const cli_common *c, ons_model **out)
 {
+    ons_compute compute = cli_compute(c);
     ons_int8 *scales = NULL;
     onestep_status st;
 
     *out = NULL;
-    if (cli_precision(c) == ONS_I8) {
-        if (!ons_backend_cpu.multiplies_8_bits())
-            return ons_fail(ONESTEP_UNSUPPORTED, "%s", ONS_INT8_NO_CPU);
+    ONS_TRY(ons_compute_resolve(&compute, &compute));
+    if (compute.type == ONS_I8) {
         ONS_TRY(obtain_scales(o, c, &scales));
     } else if (c->int8_scales) {
         ons_warn("--int8-scales has no effect without --type int8");
     }
-    ONS_TRY(cli_open_model(o, out));
+    ONS_TRY(cli_open_model(o, &compute, out));
     (*out)->int8 = scales;
     return ONESTEP_OK;
 fail:

@@ -22,7 +22,7 @@ const ons_field cli_model_options[] = {
     {0},
 };
 
-onestep_status cli_open_model(const cli_model *o, ons_model **out)
+onestep_status cli_open_model(const cli_model *o, const ons_compute *c, ons_model **out)
 {
     const ons_prediction predictions[] = {ONS_PREDICT_EPSILON, ONS_PREDICT_V};
     const ons_model_sources s = {.model = o->model,
@@ -36,7 +36,7 @@ onestep_status cli_open_model(const cli_model *o, ons_model **out)
                                  .prediction = o->prediction ? &predictions[o->prediction - 1] : NULL};
     onestep_status st = ons_model_assemble(&s, out);
 
-    if (st == ONESTEP_OK && (st = ons_model_settle_prediction(*out)) != ONESTEP_OK)
+    if (st == ONESTEP_OK && (st = ons_model_settle_prediction(*out, c)) != ONESTEP_OK)
         ons_model_close(out);
     return st;
 }

@@ -13,8 +13,9 @@ typedef struct cli_model {
 } cli_model;
 extern const ons_field cli_model_options[];
 
-/* The model with its parts, ready to run: what its network predicts is settled. */
-onestep_status cli_open_model(const cli_model *o, ons_model **out) ONESTEP_CHECK;
+/* The model with its parts, ready to run: what its network predicts is settled, by trying it where no file
+ * says. */
+onestep_status cli_open_model(const cli_model *o, const ons_compute *c, ons_model **out) ONESTEP_CHECK;
 
 /*
  * The same for a command that draws with cli_running_options: in int8 the model comes with its scales, which
@@ -23,7 +24,8 @@ onestep_status cli_open_model(const cli_model *o, ons_model **out) ONESTEP_CHECK
 onestep_status cli_open_to_run(const cli_model *o, const cli_common *c, ons_model **out) ONESTEP_CHECK;
 
 typedef struct cli_calibration {
-    int width, height, n_threads, steps, count;
+    ons_compute compute;
+    int width, height, steps, count;
     double keep_error, keep;
 } cli_calibration;
 /* ons_int8_calibrate with a progress line. */

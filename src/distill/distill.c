@@ -17,7 +17,7 @@ static onestep_status save(ons_distill_job *j)
     ons_checkpoint_set sets[ONS_METHOD_MAX_SETS];
     json_t *state =
         json_pack("{s:I, s:s, s:f, s:o}", "step", (json_int_t)j->run.step, "fingerprint",
-                  ons_fingerprint(j->o->n_threads), "best", j->best, "method", j->method->save_state(j->state));
+                  ons_fingerprint(&j->o->compute), "best", j->best, "method", j->method->save_state(j->state));
     int n = j->method->sets(j->state, sets);
     onestep_status st = ons_checkpoint_save(j->checkpoint, sets, n, state);
 
@@ -39,9 +39,9 @@ static onestep_status restore(ons_distill_job *j, int64_t *step)
     j->best = json_number_value(json_object_get(state, "best"));
     j->method->load_state(j->state, json_object_get(state, "method"));
     fingerprint = json_string_value(json_object_get(state, "fingerprint"));
-    if (fingerprint && strcmp(fingerprint, ons_fingerprint(j->o->n_threads)))
+    if (fingerprint && strcmp(fingerprint, ons_fingerprint(&j->o->compute)))
         ons_warn("the checkpoint was made with %s, this is %s: the run goes on, but the bits will differ",
-                 fingerprint, ons_fingerprint(j->o->n_threads));
+                 fingerprint, ons_fingerprint(&j->o->compute));
     json_decref(state);
     return ONESTEP_OK;
 }
@@ -128,8 +128,8 @@ static onestep_status prepare(ons_distill_job *j, int64_t *step)
 {
     onestep_status st;
     bool adapter = j->r->distill.lora_rank > 0;
-    ons_dtype precision =
-        adapter ? j->o->precision : ONS_F32; /* a second copy of a large network would be one too many */
+    const ons_compute looking = /* in f32, unless a second copy of a large network would be one too many */
+        adapter ? j->o->compute : ons_compute_in(&j->o->compute, ONS_F32);
 
     ONS_TRY(ons_distill_open_inputs(j));
     j->ctx = (ons_distill){.r = j->r,
@@ -139,9 +139,7 @@ static onestep_status prepare(ons_distill_job *j, int64_t *step)
                            .pairs = j->pairs.n ? &j->pairs : NULL,
                            .perceptual = j->perceptual,
                            .init_adapter = j->init_adapter,
-                           .max_memory = j->o->max_memory,
-                           .n_threads = j->o->n_threads,
-                           .precision = j->o->precision};
+                           .compute = j->o->compute};
     ONS_TRY(j->method->create(&j->ctx, &j->state));
     j->student = *j->teacher;
     if (adapter)
@@ -152,10 +150,10 @@ static onestep_status prepare(ons_distill_job *j, int64_t *step)
     if (j->o->resume && ons_path_exists(j->checkpoint))
         ONS_TRY(restore(j, step));
     if (j->r->every.sample_every)
-        ONS_TRY(ons_samples_create(&j->student, j->d, j->r->seed, j->o->n_threads, precision, &j->samples));
+        ONS_TRY(ons_samples_create(&j->student, j->d, j->r->seed, &looking, &j->samples));
     if (j->pairs.n && j->r->every.health_pictures)
-        ONS_TRY(ons_health_create(&j->student, &j->pairs, j->d, (size_t)j->r->every.health_pictures,
-                                  j->o->n_threads, precision, &j->health));
+        ONS_TRY(ons_health_create(&j->student, &j->pairs, j->d, (size_t)j->r->every.health_pictures, &looking,
+                                  &j->health));
 fail:
     return st;
 }

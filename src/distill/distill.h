@@ -13,10 +13,8 @@ typedef struct ons_distill_options {
     const char *pairs;      /* pair folder; NULL when the regression weight is 0 */
     const char *perceptual; /* feature folder to use or to fill; NULL: OUTPUT/training/perceptual */
     const char *output;     /* student pipeline folder; run files go to OUTPUT/training/ */
-    size_t max_memory;      /* bytes that plans may take; 0: what can be had without swapping */
     bool resume;
-    int n_threads;
-    ons_dtype precision;
+    ons_compute compute;
     ons_energy *energy; /* may be NULL */
 } ons_distill_options;
 

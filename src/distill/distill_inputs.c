@@ -45,8 +45,7 @@ static onestep_status train_perceptual(ons_distill_job *j, const char *folder)
                                  .lr = r->perceptual.lr,
                                  .p_keyword = -1,
                                  .seed = r->seed + 1000,
-                                 .n_threads = j->o->n_threads,
-                                 .precision = j->o->precision,
+                                 .compute = j->o->compute,
                                  .progress = report_perceptual,
                                  .user = &progress};
     onestep_status st;

@@ -30,7 +30,7 @@ static onestep_status decode_targets(dmd *s)
 {
     const ons_pairs *p = s->ctx->pairs;
     enum { BATCH = 32 };
-    ons_runner_options o = {.batch = BATCH, .n_threads = s->ctx->n_threads, .precision = ONS_F32};
+    ons_runner_options o = {.batch = BATCH, .compute = ons_compute_in(&s->ctx->compute, ONS_F32)};
     int f = ons_vae_factor(&s->ctx->teacher->vae_config);
     size_t picture = (size_t)(s->h * f) * (size_t)(s->w * f) * 3;
     onestep_status st;

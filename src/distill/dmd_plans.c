@@ -3,7 +3,6 @@
  * announced, so a run that would swap or be killed is refused, or recomputes blocks to fit.
  */
 #include "base/log.h"
-#include "base/system.h"
 #include "distill/dmd_impl.h"
 #include "train/gradients.h"
 
@@ -13,7 +12,7 @@ enum { TRAINED_COPIES = 9 };
 
 static ons_plan_options plan_options(const dmd *s, const char *label)
 {
-    ons_plan_options o = {.n_threads = s->ctx->n_threads, .precision = s->ctx->precision, .label = label};
+    ons_plan_options o = {.compute = s->ctx->compute, .label = label};
 
     o.params[SLOT_G] = s->g;
     o.params[SLOT_REAL] = s->real;
@@ -103,11 +102,6 @@ static need measure(const dmd *s)
     return n;
 }
 
-static double room_for(const dmd *s)
-{
-    return s->ctx->max_memory ? (double)s->ctx->max_memory : (double)ons_available_memory();
-}
-
 static onestep_status refuse(const dmd *s, const need *n)
 {
     const ons_recipe *r = s->ctx->r;
@@ -119,7 +113,8 @@ static onestep_status refuse(const dmd *s, const need *n)
                     "more of them a step with distill.accumulate) "
                     "or smaller pictures%s",
                     r->distill.batch_size, r->distill.pair_batch_size, (long long)s->h, (long long)s->w,
-                    (n->weights + n->buffers) / GB, n->weights / GB, n->buffers / GB, room_for(s) / GB,
+                    (n->weights + n->buffers) / GB, n->weights / GB, n->buffers / GB,
+                    ons_compute_memory(&s->ctx->compute) / GB,
                     r->distill.lora_rank ? "" : ", or an adapter (distill.lora_rank)");
 }
 
@@ -128,7 +123,7 @@ onestep_status ons_dmd_check_networks(const dmd *s)
     const ons_params *net = s->real;
     double bytes = TRAINED_COPIES * 4.0 * (double)ons_params_n_values(net);
 
-    if (s->ctx->r->distill.lora_rank || bytes <= room_for(s))
+    if (s->ctx->r->distill.lora_rank || bytes <= ons_compute_memory(&s->ctx->compute))
         return ONESTEP_OK;
     return ons_fail(ONESTEP_NO_MEMORY,
                     "training all %.0f million weights takes %.1f GB (generator, its average and the fake "
@@ -136,7 +131,8 @@ onestep_status ons_dmd_check_networks(const dmd *s)
                     "moments) before any picture is computed, %.1f GB are to be had: train an adapter over the "
                     "shared network instead "
                     "(--set distill.lora_rank=16), or use a machine with more memory",
-                    (double)ons_params_n_values(net) / 1e6, bytes / GB, room_for(s) / GB);
+                    (double)ons_params_n_values(net) / 1e6, bytes / GB,
+                    ons_compute_memory(&s->ctx->compute) / GB);
 }
 
 onestep_status ons_dmd_create_plans(dmd *s)
@@ -148,7 +144,7 @@ onestep_status ons_dmd_create_plans(dmd *s)
     s->recompute = wish > 0;
     ONS_TRY(make_plans(s));
     n = measure(s);
-    if (wish < 0 && n.weights + n.buffers > room_for(s)) {
+    if (wish < 0 && n.weights + n.buffers > ons_compute_memory(&s->ctx->compute)) {
         double kept = n.buffers;
 
         drop_plans(s);
@@ -162,7 +158,7 @@ onestep_status ons_dmd_create_plans(dmd *s)
     ons_info("memory: %.2f GB (trained weights with averages, gradients and moments %.2f, weights as kernels "
              "read them %.2f, buffers %.2f)",
              (n.trained + n.weights + n.buffers) / GB, n.trained / GB, n.weights / GB, n.buffers / GB);
-    if (n.weights + n.buffers > room_for(s)) {
+    if (n.weights + n.buffers > ons_compute_memory(&s->ctx->compute)) {
         st = refuse(s, &n);
         goto fail;
     }

@@ -73,9 +73,9 @@ static onestep_status summarise(const ons_pairs *p, const float *latents, size_t
 }
 
 onestep_status ons_health_create(const ons_model *student, const ons_pairs *pairs, const ons_dataset *d,
-                                 size_t n, int n_threads, ons_dtype precision, ons_health *out)
+                                 size_t n, const ons_compute *c, ons_health *out)
 {
-    ons_runner_options o = {.batch = BATCH, .n_threads = n_threads, .precision = precision, .no_decoder = true};
+    ons_runner_options o = {.batch = BATCH, .compute = *c, .no_decoder = true};
 
     *out = (ons_health){.pairs = pairs, .d = d, .student = *student, .n = n < pairs->n ? n : pairs->n};
     o.width = (int)pairs->w * ons_vae_factor(&student->vae_config);

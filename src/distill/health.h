@@ -25,7 +25,7 @@ typedef struct ons_health_report {
 
 /* The student's weights may change between checks. n: pictures per check, at most the number of pairs. */
 onestep_status ons_health_create(const ons_model *student, const ons_pairs *pairs, const ons_dataset *d,
-                                 size_t n, int n_threads, ons_dtype precision, ons_health *out) ONESTEP_CHECK;
+                                 size_t n, const ons_compute *c, ons_health *out) ONESTEP_CHECK;
 onestep_status ons_health_check(ons_health *h, uint64_t seed, ons_health_report *out) ONESTEP_CHECK;
 /* The card of a one-step student conditioned on `timestep`. */
 ons_card ons_student_card(int timestep);

@@ -21,12 +21,10 @@ typedef struct ons_distill {
     ons_params *init; /* UNet that the generator begins as: the teacher's, or an earlier student's */
     const char
         *init_adapter; /* with distill.lora_rank: an earlier student's file of low-rank weights, or NULL */
-    size_t max_memory; /* bytes; 0: what can be had without swapping */
     const ons_dataset *d;
     const ons_pairs *pairs;   /* NULL when the regression weight is 0 */
     ons_features *perceptual; /* NULL: distance in latent space */
-    int n_threads;
-    ons_dtype precision;
+    ons_compute compute;
 } ons_distill;
 
 typedef struct ons_method {

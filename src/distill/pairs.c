@@ -231,11 +231,7 @@ static int batch_for(const ons_model *m, int width, int height)
 onestep_status ons_pairs_make(ons_model *teacher, const ons_dataset *d, const ons_pairs_options *o)
 {
     maker k = {.teacher = teacher, .d = d, .o = o};
-    ons_runner_options ro = {.width = o->width,
-                             .height = o->height,
-                             .n_threads = o->n_threads,
-                             .precision = o->precision,
-                             .no_decoder = true};
+    ons_runner_options ro = {.width = o->width, .height = o->height, .compute = o->compute, .no_decoder = true};
     onestep_status st;
 
     ONS_TRY(check_options(o));

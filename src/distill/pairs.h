@@ -27,8 +27,7 @@ typedef struct ons_pairs_options {
     int width, height; /* pixels; 0: the model's own */
     int part, n_parts; /* this process makes the shards k with k % n_parts == part; 0, 1: all */
     int batch;         /* 0: by size */
-    int n_threads;
-    ons_dtype precision;
+    ons_compute compute;
     ons_energy *energy; /* may be NULL */
 } ons_pairs_options;
 

@@ -184,7 +184,7 @@ static onestep_status evaluate_side(ons_model *m, const ons_compare_options *o, 
     ons_run_settings defaults = {.guidance = -1};
     ons_eval_options options = {.n = o->n_eval, .n_diversity = 16, .seed = o->seed};
 
-    ONS_TRY(ons_drawer_init(&d, m, &defaults, 16, o->n_threads, o->precision, NULL));
+    ONS_TRY(ons_drawer_init(&d, m, &defaults, 16, &o->compute, NULL));
     d.label = label;
     options.side = d.side;
     ONS_TRY(ons_evaluate(o->data, o->embedder, &options, ons_drawer_draw, &d, &s->eval));
@@ -237,16 +237,16 @@ onestep_status ons_compare_run(ons_model *teacher, ons_model *student, const ons
 
     memset(out, 0, sizeof *out);
     ONS_TRY(ons_energy_open(NULL, o->watts, &energy));
-    ONS_TRY(ons_drawer_init(&t, teacher, &defaults, 1, o->n_threads, o->precision, energy));
-    ONS_TRY(ons_drawer_init(&s, student, &defaults, 1, o->n_threads, o->precision, energy));
+    ONS_TRY(ons_drawer_init(&t, teacher, &defaults, 1, &o->compute, energy));
+    ONS_TRY(ons_drawer_init(&s, student, &defaults, 1, &o->compute, energy));
     ONS_TRY(check_sizes(&t, &s, o));
     out->n_prompts = o->n_prompts;
     out->n_timed = o->n_prompts > MIN_TIMED ? o->n_prompts : MIN_TIMED;
     out->side = t.side;
-    out->n_threads = o->n_threads > 0 ? o->n_threads : ons_physical_cores();
+    out->n_threads = ons_compute_threads(&o->compute);
     out->prompts = o->prompts;
     out->seed = o->seed;
-    out->precision = ons_dtype_name(o->precision);
+    out->precision = ons_dtype_name(o->compute.type);
     ONS_TRY(take_measurements(&t, &s, o, energy, out));
     if (o->data) {
         ONS_TRY(evaluate_side(teacher, o, "eval teacher", &out->teacher));

@@ -44,8 +44,7 @@ typedef struct ons_compare_options {
     int n_prompts;
     uint64_t seed;
     double watts; /* declared; 0: none */
-    int n_threads;
-    ons_dtype precision;
+    ons_compute compute;
     /* Quality against a data set; data NULL: not measured. */
     const ons_dataset *data;
     ons_embedder *embedder;

@@ -42,11 +42,11 @@ double ons_meter_joules_per_picture(const ons_meter *m)
 }
 
 onestep_status ons_drawer_init(ons_drawer *d, ons_model *m, const ons_run_settings *settings, int batch,
-                               int n_threads, ons_dtype precision, ons_energy *energy)
+                               const ons_compute *c, ons_energy *energy)
 {
     onestep_status st;
     int height = 0;
-    ons_runner_options o = {.batch = batch, .n_threads = n_threads, .precision = precision};
+    ons_runner_options o = {.batch = batch, .compute = *c};
 
     memset(d, 0, sizeof *d);
     d->model = m;

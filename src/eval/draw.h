@@ -36,7 +36,7 @@ typedef struct ons_drawer {
 
 /* `settings` may point to timesteps of the caller. */
 onestep_status ons_drawer_init(ons_drawer *d, ons_model *m, const ons_run_settings *settings, int batch,
-                               int n_threads, ons_dtype precision, ons_energy *energy) ONESTEP_CHECK;
+                               const ons_compute *c, ons_energy *energy) ONESTEP_CHECK;
 void ons_drawer_fini(ons_drawer *d); /* accepts a zeroed struct */
 /* An ons_draw_fn with the drawer as `user`: rgb [n, side, side, 3]. */
 onestep_status ons_drawer_draw(void *drawer, const char *const *captions, const uint64_t *seeds, int64_t n,

@@ -20,13 +20,13 @@ struct ons_embedder {
     int n_features, n_embedding;
 };
 
-static onestep_status plan_pictures(ons_embedder *e, int n_threads)
+static onestep_status plan_pictures(ons_embedder *e, const ons_compute *compute)
 {
     onestep_status st;
     const ons_features_config *c = &e->f->config;
     ons_graph *g = NULL;
     ons_nn nn;
-    ons_plan_options options = {.n_threads = n_threads, .precision = ONS_F32, .label = "picture features"};
+    ons_plan_options options = {.compute = ons_compute_in(compute, ONS_F32), .label = "picture features"};
     ons_value *levels[ONS_MAX_LEVELS], *last, *embedding;
 
     ONS_TRY(ons_graph_create(&g));
@@ -51,13 +51,13 @@ fail:
     return st;
 }
 
-static onestep_status plan_captions(ons_embedder *e, int n_threads)
+static onestep_status plan_captions(ons_embedder *e, const ons_compute *compute)
 {
     onestep_status st;
     const ons_features_config *c = &e->f->config;
     ons_graph *g = NULL;
     ons_nn nn;
-    ons_plan_options options = {.n_threads = n_threads, .precision = ONS_F32, .label = "caption features"};
+    ons_plan_options options = {.compute = ons_compute_in(compute, ONS_F32), .label = "caption features"};
     ons_value *ids, *ends;
 
     ONS_TRY(ons_graph_create(&g));
@@ -75,7 +75,7 @@ fail:
     return st;
 }
 
-onestep_status ons_embedder_create(const ons_features *f, int n_threads, ons_embedder **out)
+onestep_status ons_embedder_create(const ons_features *f, const ons_compute *c, ons_embedder **out)
 {
     onestep_status st;
     ons_embedder *e;
@@ -91,8 +91,8 @@ onestep_status ons_embedder_create(const ons_features *f, int n_threads, ons_emb
     e->f = f;
     e->n_features = f->config.channels[f->config.n_levels - 1];
     e->n_embedding = f->config.embed_dim;
-    ONS_TRY(plan_pictures(e, n_threads));
-    ONS_TRY(plan_captions(e, n_threads));
+    ONS_TRY(plan_pictures(e, c));
+    ONS_TRY(plan_captions(e, c));
     *out = e;
     return ONESTEP_OK;
 fail:
@@ -202,7 +202,7 @@ static bool show_progress(void *user, int64_t step, int64_t total, double loss)
 }
 
 onestep_status ons_features_obtain(const char *folder, const ons_dataset *data, int size, uint64_t seed,
-                                   int n_threads, ons_dtype precision, ons_features **out, double *trained_s)
+                                   const ons_compute *c, ons_features **out, double *trained_s)
 {
     onestep_status st;
     ons_progress progress;
@@ -212,8 +212,7 @@ onestep_status ons_features_obtain(const char *folder, const ons_dataset *data, 
         .iterations = ons_contrastive_default_iterations(ons_dataset_count(data)),
         .p_keyword = -1,
         .seed = seed,
-        .n_threads = n_threads,
-        .precision = precision,
+        .compute = *c,
         .progress = show_progress,
         .user = &progress,
     };

@@ -11,8 +11,9 @@
 
 typedef struct ons_embedder ons_embedder;
 
-/* `f` must outlive it; f needs its text tower. */
-onestep_status ons_embedder_create(const ons_features *f, int n_threads, ons_embedder **out) ONESTEP_CHECK;
+/* `f` must outlive it; f needs its text tower. In f32, whatever the type of `c`. */
+onestep_status ons_embedder_create(const ons_features *f, const ons_compute *c,
+                                   ons_embedder **out) ONESTEP_CHECK;
 void ons_embedder_destroy(ons_embedder **e);
 int ons_embedder_n_features(const ons_embedder *e);  /* channels of the last level, averaged over the picture */
 int ons_embedder_n_embedding(const ons_embedder *e); /* joint space of pictures and captions, unit length */
@@ -30,7 +31,6 @@ onestep_status ons_embed_captions(ons_embedder *e, const char *const *captions, 
  * training, 0 when it was there.
  */
 onestep_status ons_features_obtain(const char *folder, const ons_dataset *data, int size, uint64_t seed,
-                                   int n_threads, ons_dtype precision, ons_features **out,
-                                   double *trained_s) ONESTEP_CHECK;
+                                   const ons_compute *c, ons_features **out, double *trained_s) ONESTEP_CHECK;
 
 #endif

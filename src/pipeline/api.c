@@ -23,10 +23,10 @@ onestep_status onestep_pipeline_open(const char *path, const onestep_options *op
     *out = NULL;
     if (!p)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a pipeline");
-    p->options.n_threads = options ? options->n_threads : 0;
-    p->options.precision = type == ONESTEP_TYPE_AUTO   ? ons_backend_cpu.native_precision()
-                           : type == ONESTEP_TYPE_BF16 ? ONS_BF16
-                                                       : ONS_F32;
+    p->options.compute.n_threads = options ? options->n_threads : 0;
+    p->options.compute.type = type == ONESTEP_TYPE_AUTO   ? ons_compute_native_type(&p->options.compute)
+                              : type == ONESTEP_TYPE_BF16 ? ONS_BF16
+                                                          : ONS_F32;
     ONS_TRY(ons_model_open(path, &p->model));
     *out = p;
     return ONESTEP_OK;

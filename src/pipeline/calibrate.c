@@ -42,13 +42,11 @@ static void fini_runner(calibration *c)
 
 static onestep_status create_runner(calibration *c, int width, int height)
 {
-    const ons_calibration *o = c->options;
     size_t size;
     ons_runner_options ro = {.batch = 1,
                              .width = width,
                              .height = height,
-                             .n_threads = o->n_threads,
-                             .precision = ONS_BF16,
+                             .compute = c->seen[0].compute,
                              .observe = ons_seen_observe,
                              .observe_unet = &c->seen[0],
                              .observe_decoder = &c->seen[1]};
@@ -198,15 +196,16 @@ fail:
 onestep_status ons_int8_calibrate(ons_model *m, const ons_calibration *o, ons_int8 **out)
 {
     calibration c = {.model = m, .options = o, .total = o->count + 1};
+    ons_compute compute = ons_compute_in(&o->compute, ONS_I8);
     int width = o->width, height = o->height;
     onestep_status st;
 
     *out = NULL;
-    if (!ons_backend_cpu.multiplies_8_bits())
-        return ons_fail(ONESTEP_UNSUPPORTED, "%s", ONS_INT8_NO_CPU);
+    ONS_TRY(ons_compute_resolve(&compute, &compute));
+    compute = ons_compute_in(&compute, ONS_BF16);
     ONS_TRY(ons_size_resolve(m, &width, &height));
-    c.seen[0] = (ons_seen){.params = m->unet, .n_threads = o->n_threads};
-    c.seen[1] = (ons_seen){.params = m->vae, .n_threads = o->n_threads};
+    c.seen[0] = (ons_seen){.params = m->unet, .compute = compute};
+    c.seen[1] = (ons_seen){.params = m->vae, .compute = compute};
     ONS_TRY(create_runner(&c, width, height));
     ONS_TRY(measure_ranges_and_errors(&c));
     if (o->keep > 0) {

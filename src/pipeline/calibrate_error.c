@@ -77,7 +77,7 @@ static void add_squares(ons_seen_layer *l, const ons_node *n, const ons_args *ar
 static onestep_status run_8_bits(const ons_seen *s, const ons_seen_layer *l, const ons_node *n,
                                  const ons_args *args, ons_plan **out)
 {
-    ons_plan_options o = {.n_threads = s->n_threads, .precision = ONS_BF16, .label = n->layer};
+    ons_plan_options o = {.compute = s->compute, .label = n->layer};
     ons_graph *g = NULL;
     ons_plan *p = NULL;
     onestep_status st;

@@ -35,7 +35,7 @@ typedef struct ons_seen {
     const ons_seen_layer *target;
 
     ons_params *params;
-    int n_threads;
+    ons_compute compute; /* in bf16 */
 } ons_seen;
 
 /* The observer (ons_plan_observer); context is an ons_seen. */

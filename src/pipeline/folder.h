@@ -7,6 +7,7 @@
 #ifndef ONS_PIPELINE_FOLDER_H
 #define ONS_PIPELINE_FOLDER_H
 
+#include "backend/compute.h"
 #include "diffusion/schedule.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -65,7 +66,7 @@ onestep_status ons_model_open(const char *path, ons_model **out) ONESTEP_CHECK; 
 /* The tokenizer that such a model would have, without opening anything else. */
 onestep_status ons_model_open_tokenizer(const ons_model_sources *s, ons_tokenizer **out) ONESTEP_CHECK;
 /* Where nobody stated what the network predicts: one evaluation tells noise from v. */
-onestep_status ons_model_settle_prediction(ons_model *m) ONESTEP_CHECK;
+onestep_status ons_model_settle_prediction(ons_model *m, const ons_compute *c) ONESTEP_CHECK;
 void ons_model_close(ons_model **m);
 /*
  * Writes the whole folder (each file atomically, model_index.json last) with weights as `dtype` (F32, F16,

@@ -48,14 +48,10 @@ static onestep_status check_model(const ons_model *m)
     return ONESTEP_OK;
 }
 
-static onestep_status check_precision(const ons_runner *r)
+static onestep_status check_scales(const ons_runner *r)
 {
-    const ons_backend *backend = r->options.backend ? r->options.backend : &ons_backend_cpu;
-
-    if (r->options.precision != ONS_I8)
+    if (r->options.compute.type != ONS_I8)
         return ONESTEP_OK;
-    if (!backend->multiplies_8_bits())
-        return ons_fail(ONESTEP_UNSUPPORTED, "%s", ONS_INT8_NO_CPU);
     if (!r->model->int8)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: int8 needs scales (onestep calibrate)", r->model->path);
     return ons_int8_check(r->model->int8, r->model);
@@ -83,7 +79,8 @@ onestep_status ons_runner_create(ons_model *m, const ons_runner_options *o, ons_
     r->model = m;
     r->options = *o;
     ONS_TRY(check_model(m));
-    ONS_TRY(check_precision(r));
+    ONS_TRY(ons_compute_resolve(&o->compute, &r->options.compute));
+    ONS_TRY(check_scales(r));
     ONS_TRY(ons_size_resolve(m, &r->options.width, &r->options.height));
     if (o->batch < 1 || o->batch > 65536) {
         st = ons_fail(ONESTEP_BAD_ARGUMENT, "a batch of %d pictures: 1 to 65536 are possible", o->batch);

@@ -21,15 +21,11 @@ typedef enum ons_tiling {
 typedef struct ons_runner_options {
     int batch;           /* pictures per run, >= 1 */
     int width, height;   /* pixels; 0: the model's own */
-    int n_threads;       /* 0: physical cores */
-    ons_dtype precision; /* F32, BF16, or I8: bf16 with the 8-bit products of the model's scales in UNet and
-                            decoder */
-    const ons_backend *backend; /* NULL: cpu */
+    ons_compute compute; /* I8: with the model's scales, in UNet and decoder */
     ons_plan_observer
         observe; /* of the UNet's and the decoder's plans, with these contexts; NULL: nobody looks */
     void *observe_unet, *observe_decoder;
     bool no_decoder;   /* latents only (pairs) */
-    size_t max_memory; /* bytes for weights and buffers; 0: what the system can give without swapping */
     ons_tiling tiling; /* of the decoder */
     bool one_shot; /* there will be one run: what a stage held (weights, buffers, plan) is given back when it
                       ends */
@@ -77,7 +73,7 @@ void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w,
 
 /*
  * Runs n <= batch pictures. NO_MEMORY, before anything large is allocated, when weights and buffers exceed
- * max_memory: the message says what would fit. prompts/negatives [n] (negatives NULL: empty), noise [n,
+ * compute.memory: the message says what would fit. prompts/negatives [n] (negatives NULL: empty), noise [n,
  * latent_size], seeds [n] for the fresh noise of stochastic samplers (may be NULL), latents [n, latent_size]
  * out (scaled, as the UNet sees them; may be NULL), rgb [n, H, W, 3] out 8-bit (may be NULL).
  */

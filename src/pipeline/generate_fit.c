@@ -5,7 +5,6 @@
 #include <math.h>
 
 #include "base/log.h"
-#include "base/system.h"
 #include "pipeline/generate_impl.h"
 #include "weights/packed_file.h"
 
@@ -96,7 +95,7 @@ static int side_that_fits(const ons_runner *r, const need *n, double room)
 static onestep_status refuse(const ons_runner *r, const need *n, double room)
 {
     const int side = side_that_fits(r, n, room);
-    const char *who = r->options.max_memory ? "allowed" : "to be had";
+    const char *who = r->options.compute.memory ? "allowed" : "to be had";
 
     if (side < ons_vae_factor(&r->model->vae_config) * 8)
         return ons_fail(ONESTEP_NO_MEMORY, "the weights alone take %.0f MB, %.0f MB are %s", weights_of(n) / MB,
@@ -114,8 +113,7 @@ static onestep_status refuse(const ons_runner *r, const need *n, double room)
 
 static double room_of(const ons_runner *r)
 {
-    return r->options.max_memory ? (double)r->options.max_memory
-                                 : (double)ons_available_memory() + r->fitted_bytes;
+    return ons_compute_memory(&r->options.compute) + (r->options.compute.memory ? 0 : r->fitted_bytes);
 }
 
 onestep_status ons_runner_fit_encoder(const ons_runner *r, ons_plan *encoder)
@@ -128,7 +126,7 @@ onestep_status ons_runner_fit_encoder(const ons_runner *r, ons_plan *encoder)
     return ons_fail(ONESTEP_NO_MEMORY,
                     "encoding a picture of %dx%d takes %.0f MB, %.0f MB are %s; take a smaller size (-W, -H)",
                     r->options.width, r->options.height, need / MB, room_of(r) / MB,
-                    r->options.max_memory ? "allowed" : "to be had");
+                    r->options.compute.memory ? "allowed" : "to be had");
 }
 
 /* Everything that the run needs was made, and found to fit, by an earlier one. */

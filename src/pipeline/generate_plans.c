@@ -13,18 +13,16 @@
 
 #include "pipeline/int8.h"
 
-/* Of the runner's precision; NULL: no 8-bit products. */
+/* NULL: no 8-bit products. */
 static const ons_scales *scales_of(const ons_runner *r, ons_int8_part part)
 {
-    return r->options.precision == ONS_I8 ? &r->model->int8->scales[part] : NULL;
+    return r->options.compute.type == ONS_I8 ? &r->model->int8->scales[part] : NULL;
 }
 
 static ons_plan_options plan_options(const ons_runner *r, ons_params *params, const ons_scales *scales,
                                      const char *label)
 {
-    ons_plan_options o = {.backend = r->options.backend,
-                          .n_threads = r->options.n_threads,
-                          .precision = r->options.precision == ONS_I8 ? ONS_BF16 : r->options.precision,
+    ons_plan_options o = {.compute = r->options.compute,
                           .scales = scales,
                           /* who looks, looks at the products that 8 bits would have */
                           .passes_off = r->options.observe ? ONS_PASS_FUSE_UPSAMPLE : 0,
@@ -215,7 +213,7 @@ onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **
 
 static ons_dtype real_type(const ons_runner *r)
 {
-    return r->options.backend ? r->options.backend->real : ONS_F32;
+    return r->options.compute.backend->real;
 }
 
 void ons_runner_put(const ons_runner *r, ons_plan *p, const char *input, size_t at, const float *src, size_t n)

@@ -55,20 +55,16 @@ onestep_status ons_int8_settle(ons_int8 *s) ONESTEP_CHECK;
 onestep_status ons_int8_check(const ons_int8 *s, const ons_model *m) ONESTEP_CHECK;
 
 typedef struct ons_calibration {
-    int width, height; /* 0: the model's own */
-    int n_threads;     /* 0: physical cores */
-    int steps;         /* of the sampler; 0: the model's own */
-    int count;         /* pictures whose ranges are taken; one more is drawn to measure errors */
-    double keep_error; /* layers whose error is above it stay bf16 */
+    int width, height;   /* 0: the model's own */
+    ons_compute compute; /* its type is no matter: bf16, and 8 bits beside it */
+    int steps;           /* of the sampler; 0: the model's own */
+    int count;           /* pictures whose ranges are taken; one more is drawn to measure errors */
+    double keep_error;   /* layers whose error is above it stay bf16 */
     double keep; /* in [0, 1]: part of the UNet's work that stays bf16, in the layers where 8 bits spoil the
                     latents most; above 0 it takes an evaluation of small latents per layer to find them */
     bool (*progress)(void *user, int done, int total); /* false stops; may be NULL */
     void *user;
 } ons_calibration;
-/* Why a machine refuses. */
-#define ONS_INT8_NO_CPU                                                                                        \
-    "int8 needs a CPU with products of 8-bit numbers (AVX-512 VNNI or AMX), which this one lacks or "          \
-    "ONEDNN_MAX_CPU_ISA hides; emulated it would be slower than --type auto"
 /*
  * Draws pictures in bf16 with the model's own settings but for the steps; errors are measured with one.
  * NO_MEMORY as ons_runner_run; weights are packed in bf16 and in 8 bits meanwhile, and stay so with the model.

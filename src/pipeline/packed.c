@@ -98,7 +98,7 @@ static onestep_status write_file(const ons_model *m, const ons_runner_options *o
 
     list_sets(m, sets);
     ONS_TRY(ons_size_resolve(m, &width, &height));
-    made_for = ons_format("%s, %dx%d", ons_dtype_name(o->precision), width, height);
+    made_for = ons_format("%s, %dx%d", ons_dtype_name(o->compute.type), width, height);
     st = machine && made_for ? ons_packed_file_write(path, machine, made_for, sets, N_SETS)
                              : ons_fail(ONESTEP_NO_MEMORY, "no memory to describe packed weights");
 fail:

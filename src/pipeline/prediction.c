@@ -46,13 +46,13 @@ fail:
     return st;
 }
 
-onestep_status ons_model_settle_prediction(ons_model *m)
+onestep_status ons_model_settle_prediction(ons_model *m, const ons_compute *c)
 {
     const int factor = ons_vae_factor(&m->vae_config), side = SIDE_PIXELS / factor * factor;
     const ons_runner_options o = {.batch = 1,
                                   .width = side,
                                   .height = side,
-                                  .precision = ons_backend_cpu.native_precision(),
+                                  .compute = ons_compute_in(c, ons_compute_native_type(c)),
                                   .no_decoder = true};
     ons_runner *r = NULL;
     double likeness = 0;

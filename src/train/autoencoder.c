@@ -92,8 +92,7 @@ static onestep_status build(stage *s, ons_graph *g)
 
 static onestep_status make_plan(stage *s, const ons_train_options *o)
 {
-    ons_plan_options po = {
-        .n_threads = o->n_threads, .precision = o->precision, .params = {s->m->vae}, .label = "autoencoder"};
+    ons_plan_options po = {.compute = o->compute, .params = {s->m->vae}, .label = "autoencoder"};
     ons_graph *g = NULL;
     onestep_status st;
 

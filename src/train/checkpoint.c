@@ -11,7 +11,6 @@
 #include "backend/backend.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/system.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 
@@ -150,13 +149,12 @@ fail:
     return st;
 }
 
-const char *ons_fingerprint(int n_threads)
+const char *ons_fingerprint(const ons_compute *c)
 {
     static _Thread_local char text[160];
     const dnnl_version_t *v = dnnl_version();
 
-    snprintf(text, sizeof text, "%s, oneDNN %d.%d.%d, ISA %d, %d threads", ons_backend_cpu.name, v->major,
-             v->minor, v->patch, (int)dnnl_get_effective_cpu_isa(),
-             n_threads > 0 ? n_threads : ons_physical_cores());
+    snprintf(text, sizeof text, "%s, oneDNN %d.%d.%d, ISA %d, %d threads", ons_compute_backend(c)->name,
+             v->major, v->minor, v->patch, (int)dnnl_get_effective_cpu_isa(), ons_compute_threads(c));
     return text;
 }

@@ -6,6 +6,7 @@
 #ifndef ONS_TRAIN_CHECKPOINT_H
 #define ONS_TRAIN_CHECKPOINT_H
 
+#include "backend/compute.h"
 #include "weights/weights.h"
 
 struct json_t;
@@ -24,6 +25,6 @@ onestep_status ons_checkpoint_load(const char *path, const ons_checkpoint_set *s
                                    struct json_t **state) ONESTEP_CHECK;
 
 /* What the bits depend on besides the seed: CPU features in use, oneDNN version, threads. Static storage. */
-const char *ons_fingerprint(int n_threads);
+const char *ons_fingerprint(const ons_compute *c);
 
 #endif

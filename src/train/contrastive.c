@@ -141,7 +141,7 @@ static onestep_status make_plan(const ons_contrastive_options *o, const ons_feat
     ons_graph *g = NULL;
     ons_nn nn;
     int n = o->batch_size, s = o->image_size;
-    ons_plan_options options = {.n_threads = o->n_threads, .precision = o->precision, .label = "contrastive"};
+    ons_plan_options options = {.compute = o->compute, .label = "contrastive"};
     ons_value *pixels, *ids, *ends, *pictures, *captions, *by_picture, *by_caption, *loss;
 
     ONS_TRY(ons_graph_create(&g));

@@ -23,8 +23,7 @@ typedef struct ons_contrastive_options {
     double temperature;         /* 0: 0.07 */
     double p_keyword;           /* < 0: 0.4; share of keyword captions where a picture has some */
     uint64_t seed;
-    int n_threads; /* 0: physical cores */
-    ons_dtype precision;
+    ons_compute compute;
     /* After every step; false stops with INTERRUPTED. May be NULL. */
     bool (*progress)(void *user, int64_t step, int64_t total, double loss);
     void *user;

@@ -15,7 +15,7 @@ static onestep_status make_encoder(const ons_model *m, int size, const ons_train
 {
     const ons_vae_config *c = &m->vae_config;
     ons_plan_options po = {
-        .n_threads = o->n_threads, .precision = ONS_F32, .params = {m->vae}, .label = "encoder"};
+        .compute = ons_compute_in(&o->compute, ONS_F32), .params = {m->vae}, .label = "encoder"};
     ons_graph *g = NULL;
     ons_value *moments;
     ons_nn nn;

@@ -36,10 +36,10 @@ static int choose_batch(const ons_model *m)
     return n < 1 ? 1 : n > ONS_N_SAMPLES ? ONS_N_SAMPLES : n;
 }
 
-onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, int n_threads,
-                                  ons_dtype precision, ons_samples *out)
+onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, const ons_compute *compute,
+                                  ons_samples *out)
 {
-    ons_runner_options o = {.batch = choose_batch(m), .n_threads = n_threads, .precision = precision};
+    ons_runner_options o = {.batch = choose_batch(m), .compute = *compute};
     int64_t h, w, c;
     size_t latent;
     onestep_status st;

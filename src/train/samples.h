@@ -17,8 +17,8 @@ typedef struct ons_samples {
 } ons_samples;
 
 /* `m` is borrowed; training names, held-out names where there are any, and keywords. */
-onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, int n_threads,
-                                  ons_dtype precision, ons_samples *out) ONESTEP_CHECK;
+onestep_status ons_samples_create(ons_model *m, const ons_dataset *d, uint64_t seed, const ons_compute *c,
+                                  ons_samples *out) ONESTEP_CHECK;
 /* Generates with the card's settings and writes FOLDER/samples/STAGE-STEP.png. */
 onestep_status ons_samples_write(ons_samples *s, const char *folder, const char *stage,
                                  int64_t step) ONESTEP_CHECK;

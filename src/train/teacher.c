@@ -59,7 +59,7 @@ static onestep_status save(stage *s)
     ons_checkpoint_set sets[N_SETS];
     json_t *state = json_pack("{s:I, s:I, s:s}", "step", (json_int_t)s->run.step, "optimizer_steps",
                               (json_int_t)ons_adamw_steps(ons_teacher_step_optimizer(s->step, 0)),
-                              "fingerprint", ons_fingerprint(s->o->n_threads));
+                              "fingerprint", ons_fingerprint(&s->o->compute));
     onestep_status st;
 
     list_sets(s, sets);
@@ -83,9 +83,9 @@ static onestep_status restore(stage *s, int64_t *step)
         ons_adamw_set_steps(ons_teacher_step_optimizer(s->step, i),
                             json_integer_value(json_object_get(state, "optimizer_steps")));
     fingerprint = json_string_value(json_object_get(state, "fingerprint"));
-    if (fingerprint && strcmp(fingerprint, ons_fingerprint(s->o->n_threads)))
+    if (fingerprint && strcmp(fingerprint, ons_fingerprint(&s->o->compute)))
         ons_warn("the checkpoint was made with %s, this is %s: training goes on, but the bits will differ",
-                 fingerprint, ons_fingerprint(s->o->n_threads));
+                 fingerprint, ons_fingerprint(&s->o->compute));
     json_decref(state);
     return ONESTEP_OK;
 }
@@ -128,20 +128,19 @@ static onestep_status loop(stage *s, int64_t step)
 static onestep_status prepare(stage *s, int64_t *step)
 {
     const ons_recipe *r = s->r;
+    const ons_compute f32 = ons_compute_in(&s->o->compute, ONS_F32);
     onestep_status st;
 
     ONS_TRY(ons_latents_encode(s->m, s->d, s->o, &s->latents));
     ONS_TRY(ons_teacher_step_create(
-        r, s->m,
-        &(ons_teacher_step_options){ons_tokenizer_context(s->m->tokenizer), s->o->n_threads, s->o->precision},
-        &s->step));
+        r, s->m, &(ons_teacher_step_options){ons_tokenizer_context(s->m->tokenizer), s->o->compute}, &s->step));
     s->averaged = *s->m;
     s->averaged.unet = ons_teacher_step_ema(s->step, ONS_TEACHER_UNET);
     s->averaged.clip = ons_teacher_step_ema(s->step, ONS_TEACHER_TEXT);
     if (s->o->resume && ons_path_exists(s->checkpoint))
         ONS_TRY(restore(s, step));
     ONS_TRY(ons_teacher_step_plan(s->step));
-    st = ons_samples_create(&s->averaged, s->d, r->seed, s->o->n_threads, ONS_F32, &s->samples);
+    st = ons_samples_create(&s->averaged, s->d, r->seed, &f32, &s->samples);
 fail:
     return st;
 }

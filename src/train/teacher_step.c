@@ -54,10 +54,8 @@ static onestep_status build(const ons_teacher_step *s, ons_graph *g)
 
 onestep_status ons_teacher_step_plan(ons_teacher_step *s)
 {
-    ons_plan_options po = {.n_threads = s->options.n_threads,
-                           .precision = s->options.precision,
-                           .params = {s->m->unet, s->m->clip},
-                           .label = "teacher"};
+    ons_plan_options po = {
+        .compute = s->options.compute, .params = {s->m->unet, s->m->clip}, .label = "teacher"};
     ons_graph *g = NULL;
     onestep_status st = ONESTEP_OK;
 

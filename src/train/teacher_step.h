@@ -14,9 +14,8 @@
 typedef struct ons_teacher_step ons_teacher_step;
 
 typedef struct ons_teacher_step_options {
-    int n_tokens;  /* per caption */
-    int n_threads; /* 0: physical cores */
-    ons_dtype precision;
+    int n_tokens; /* per caption */
+    ons_compute compute;
 } ons_teacher_step_options;
 
 /* The sets of the two networks, in the order of everything that has two. */

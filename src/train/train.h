@@ -17,8 +17,7 @@ typedef struct ons_train_options {
     const char *init;   /* continue from this pipeline (vocabulary, autoencoder, text encoder and UNet kept);
                            NULL: from nothing */
     bool resume;        /* continue an interrupted run of the same output */
-    int n_threads;      /* 0: physical cores */
-    ons_dtype precision;
+    ons_compute compute;
     ons_energy *energy; /* may be NULL */
 } ons_train_options;
 

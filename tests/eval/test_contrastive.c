@@ -47,7 +47,7 @@ static onestep_status prepare(void)
     ONS_TRY(ons_dataset_open(folder, &(ons_dataset_options){.size = SIDE, .include_heldout = true}, &data));
     o = tiny(300);
     ONS_TRY(ons_contrastive_train(&o, &features));
-    ONS_TRY(ons_embedder_create(features, 0, &embedder));
+    ONS_TRY(ons_embedder_create(features, &(ons_compute){0}, &embedder));
 fail:
     return st;
 }
@@ -110,7 +110,7 @@ static void the_untrained_network_does_not(void **state)
 
     (void)state;
     assert_int_equal(ons_contrastive_train(&o, &f), ONESTEP_OK);
-    assert_int_equal(ons_embedder_create(f, 0, &e), ONESTEP_OK);
+    assert_int_equal(ons_embedder_create(f, &(ons_compute){0}, &e), ONESTEP_OK);
     embed_all(e, captions, pictures);
     ons_retrieve(captions, pictures, N, 32, &got);
     assert_true(got.top1 < 0.1);
@@ -150,9 +150,9 @@ static void a_folder_keeps_the_network(void **state)
     assert_false(ons_features_present(path));
     assert_int_equal(ons_features_save(features, path, ONS_F32), ONESTEP_OK);
     assert_true(ons_features_present(path));
-    assert_int_equal(ons_features_obtain(path, data, SIDE, 1, 0, ONS_F32, &f, &trained_s), ONESTEP_OK);
+    assert_int_equal(ons_features_obtain(path, data, SIDE, 1, &(ons_compute){0}, &f, &trained_s), ONESTEP_OK);
     assert_true(trained_s == 0);
-    assert_int_equal(ons_embedder_create(f, 0, &e), ONESTEP_OK);
+    assert_int_equal(ons_embedder_create(f, &(ons_compute){0}, &e), ONESTEP_OK);
     embed_all(embedder, captions[0], pictures[0]);
     embed_all(e, captions[1], pictures[1]);
     assert_memory_equal(captions[0], captions[1], sizeof captions[0]);

@@ -200,7 +200,7 @@ static void check_directions(const grad_case *t, ons_plan *p, const double *r, i
 void grad_check(grad_case *t, ons_value *y, unsigned off, const char *name)
 {
     ons_plan_options options = {
-        .backend = &ons_backend_ref64, .n_threads = 1, .passes_off = off, .label = name};
+        .compute = {.backend = &ons_backend_ref64, .n_threads = 1}, .passes_off = off, .label = name};
     int64_t n;
     double *r;
     ons_plan *p;

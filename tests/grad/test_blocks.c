@@ -123,7 +123,7 @@ static void shared_value(void **state)
 /* d(x stop(x)) / dx is x, not 2x. */
 static void stop_gradient_holds_its_operand_fixed(void **state)
 {
-    ons_plan_options options = {.backend = &ons_backend_ref64, .n_threads = 1};
+    ons_plan_options options = {.compute = {.backend = &ons_backend_ref64, .n_threads = 1}};
     ons_graph *g;
     ons_plan *p;
     ons_value *x, *y, *dx;
@@ -153,7 +153,7 @@ enum { CHAIN_SIZE = 8 * 16 * 16 * 4 };
 /* Four segments of two convolutions; the gradient of the first weights, and the memory that it took. */
 static size_t run_chain(bool recompute, float *dw)
 {
-    ons_plan_options options = {.backend = &ons_backend_ref, .n_threads = 1};
+    ons_plan_options options = {.compute = {.backend = &ons_backend_ref, .n_threads = 1}};
     const ons_shape weights = ONS_SHAPE4(4, 3, 3, 4);
     ons_graph *g;
     ons_plan *p;

@@ -47,10 +47,10 @@ ons_value *vectors_input(const vectors *v, ons_graph *g, const char *name)
 
 ons_plan *vectors_plan(const vectors *v, ons_graph **g, ons_params *params, const char *backend)
 {
-    ons_plan_options options = {.backend = ons_backend_find(backend), .precision = ONS_F32, .label = "test"};
+    ons_plan_options options = {.compute.backend = ons_backend_find(backend), .label = "test"};
     ons_plan *p;
 
-    assert_non_null(options.backend);
+    assert_non_null(options.compute.backend);
     options.params[0] = params;
     check(ons_graph_finish(*g));
     check(ons_plan_create(g, &options, &p));

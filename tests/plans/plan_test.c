@@ -84,7 +84,7 @@ int reset_backend(void **state)
 ons_plan *make_plan(ons_graph *g, const ons_backend *backend, ons_params *const *params, unsigned passes_off)
 {
     ons_plan_options options = {
-        .backend = backend, .n_threads = 1, .passes_off = passes_off, .label = "under test"};
+        .compute = {.backend = backend, .n_threads = 1}, .passes_off = passes_off, .label = "under test"};
     ons_plan *p;
 
     for (int i = 0; params && params[i]; i++)

@@ -168,7 +168,7 @@ static void sizes_are_known_without_weights(void **state)
 static void a_set_of_another_shape_is_refused(void **state)
 {
     ons_params *m = make_matrix(0), *v = make_params(two);
-    ons_plan_options options = {.backend = &ons_backend_ref, .params = {m, v}};
+    ons_plan_options options = {.compute.backend = &ons_backend_ref, .params = {m, v}};
     ons_graph *g = build(true);
     ons_plan *p;
 

@@ -14,7 +14,7 @@ enum { BATCH = 3, SIDE = 2, CHANNELS = 2, SIZE = BATCH * SIDE * SIDE * CHANNELS 
 
 static ons_plan *plan_of(ons_graph *g)
 {
-    ons_plan_options o = {.backend = &ons_backend_ref, .n_threads = 1};
+    ons_plan_options o = {.compute = {.backend = &ons_backend_ref, .n_threads = 1}};
     ons_plan *p;
 
     assert_int_equal(ons_graph_finish(g), ONESTEP_OK);
