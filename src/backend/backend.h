@@ -7,6 +7,7 @@
 #define ONS_BACKEND_BACKEND_H
 
 #include "backend/compute.h"
+#include "base/parallel.h"
 #include "graph/graph.h"
 #include "weights/weights.h"
 
@@ -134,14 +135,5 @@ typedef struct ons_profile {
 onestep_status ons_plan_profile_read(const ons_plan *p, ons_profile *out) ONESTEP_CHECK;
 void ons_profile_fini(ons_profile *p);                                 /* accepts a zeroed struct */
 void ons_profile_print(const ons_profile *p, double whole_s, FILE *f); /* shares of whole_s */
-
-/* Kernel helpers: static partition of [0, n) for thread i of t, deterministic. */
-static inline void ons_partition(int64_t n, int t, int i, int64_t *begin, int64_t *end)
-{
-    int64_t q = n / t, r = n % t;
-
-    *begin = i * q + (i < r ? i : r);
-    *end = *begin + q + (i < r);
-}
 
 #endif

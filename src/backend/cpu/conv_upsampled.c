@@ -115,7 +115,7 @@ static void run(const ons_prep *p, const ons_args *args)
 
     for (int i = 1; i < p->node->n_in; i++)
         in[i] = args->in[i];
-    ons_cpu_for(p->n_threads, x->d[0] * x->d[1], 1, zoom_rows, &job);
+    ons_parallel_for(p->n_threads, x->d[0] * x->d[1], 1, zoom_rows, &job);
     s->kernel->run(&s->prep, &(ons_args){in, args->out, args->scratch});
 }
 

@@ -135,7 +135,7 @@ static void convert(const ons_prep *p, void *dst, ons_dtype to, const void *src,
 {
     convert_job job = {dst, src, to, from};
 
-    ons_cpu_for(p->n_threads, ons_shape_count(shape), 8192, convert_range, &job);
+    ons_parallel_for(p->n_threads, ons_shape_count(shape), 8192, convert_range, &job);
 }
 
 static void run(const ons_prep *p, const ons_args *args)

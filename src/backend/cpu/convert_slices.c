@@ -288,7 +288,7 @@ static void run(const ons_prep *p, const ons_args *args)
     const slices_state *s = p->state;
     slices_job j = {p, args};
 
-    ons_cpu_parallel(p->n_threads, run_thread, &j);
+    ons_parallel(p->n_threads, run_thread, &j);
     for (int i = 0; i < s->node.n_out; i++) {
         const operand *o = &s->out[i];
         float *total = sum_of(o, scratch_of(&j, 0));

@@ -5,22 +5,8 @@
 
 #include "backend/backend.h"
 
-/*
- * Parallel regions. `task` runs once per thread; results must not depend on which thread does what, only on the
- * partition, which is static. Inside a task ons_cpu_barrier() waits for the other threads of its region: alone,
- * a task may run inside another region's.
- */
-typedef void (*ons_cpu_task)(void *context, int thread, int n_threads);
-void ons_cpu_parallel(int n_threads, ons_cpu_task task, void *context);
-void ons_cpu_barrier(int n_threads);
-
 /* Width of the regions that libraries on OpenMP open from this thread; returns what it was, to be put back. */
 int ons_cpu_set_threads(int n);
-
-/* Splits [0, n) into one contiguous range per thread, with fewer threads when a range would be shorter than
- * `grain`. */
-typedef void (*ons_cpu_range)(void *context, int64_t begin, int64_t end, int thread);
-void ons_cpu_for(int n_threads, int64_t n, int64_t grain, ons_cpu_range range, void *context);
 
 /* One build of the kernels for an instruction set. */
 typedef struct ons_cpu_variant {

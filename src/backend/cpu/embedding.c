@@ -33,8 +33,8 @@ static void pack_file(void *dst, const void *src, ons_dtype type, const ons_para
     const rows_layout *l = context;
     copy_job j = {dst, src};
 
-    ons_cpu_for(l->n_threads, ons_shape_count(&param->shape) * (int64_t)ons_dtype_size(type), 1 << 16,
-                copy_range, &j);
+    ons_parallel_for(l->n_threads, ons_shape_count(&param->shape) * (int64_t)ons_dtype_size(type), 1 << 16,
+                     copy_range, &j);
 }
 
 static void pack_values(void *dst, const float *src, const ons_param *param, const void *context)

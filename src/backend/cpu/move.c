@@ -36,7 +36,7 @@ static void copy_rows(void *context, int64_t begin, int64_t end, int thread)
 
 static void copy_all(const ons_prep *p, copy_job *j, int64_t n_rows)
 {
-    ons_cpu_for(p->n_threads, n_rows, 1 + GRAIN_BYTES / j->bytes, copy_rows, j);
+    ons_parallel_for(p->n_threads, n_rows, 1 + GRAIN_BYTES / j->bytes, copy_rows, j);
 }
 
 static int64_t element_size(const ons_prep *p)
@@ -106,7 +106,7 @@ static void run_pad_zero(const ons_prep *p, const ons_args *a)
     pad_job j = {a->out[0], a->in[0], at->slice.start * size, length * size,
                  (at->slice.full - at->slice.start - length) * size};
 
-    ons_cpu_for(p->n_threads, outer, 1 + GRAIN_BYTES / (at->slice.full * size), pad_rows, &j);
+    ons_parallel_for(p->n_threads, outer, 1 + GRAIN_BYTES / (at->slice.full * size), pad_rows, &j);
 }
 
 typedef struct transpose_job {
@@ -169,8 +169,8 @@ static void run_transpose(const ons_prep *p, const ons_args *a)
         j.n = 1;
         j.d[0] = j.step[0] = 1;
     }
-    ons_cpu_for(p->n_threads, ons_shape_count(y) / j.d[j.n - 1], 1 + GRAIN_BYTES / (j.d[j.n - 1] * j.size),
-                transpose_rows, &j);
+    ons_parallel_for(p->n_threads, ons_shape_count(y) / j.d[j.n - 1], 1 + GRAIN_BYTES / (j.d[j.n - 1] * j.size),
+                     transpose_rows, &j);
 }
 
 typedef struct upsample_job {
@@ -199,7 +199,7 @@ static void run_upsample(const ons_prep *p, const ons_args *a)
     const ons_shape *x = &p->node->in[0]->shape, *y = &p->node->out[0]->shape;
     upsample_job j = {a->out[0], a->in[0], x->d[1], x->d[2], y->d[1], y->d[2], x->d[3] * element_size(p)};
 
-    ons_cpu_for(p->n_threads, y->d[0] * y->d[1], 1 + GRAIN_BYTES / (y->d[2] * j.bytes), upsample_rows, &j);
+    ons_parallel_for(p->n_threads, y->d[0] * y->d[1], 1 + GRAIN_BYTES / (y->d[2] * j.bytes), upsample_rows, &j);
 }
 
 typedef struct lookup_job {
@@ -228,7 +228,8 @@ static void run_embedding(const ons_prep *p, const ons_args *a)
     const ons_shape *table = &p->node->in[0]->shape;
     lookup_job j = {a->out[0], a->in[0], a->in[1], table->d[1] * element_size(p), table->d[0]};
 
-    ons_cpu_for(p->n_threads, ons_shape_count(&p->node->in[1]->shape), 1 + GRAIN_BYTES / j.bytes, look_up, &j);
+    ons_parallel_for(p->n_threads, ons_shape_count(&p->node->in[1]->shape), 1 + GRAIN_BYTES / j.bytes, look_up,
+                     &j);
 }
 
 typedef struct cast_job {
@@ -250,7 +251,7 @@ static void run_cast(const ons_prep *p, const ons_args *a)
 {
     cast_job j = {a->out[0], a->in[0], p->node->out[0]->dtype, p->node->in[0]->dtype};
 
-    ons_cpu_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), 8192, cast_range, &j);
+    ons_parallel_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), 8192, cast_range, &j);
 }
 
 static const char *refuse_mixed(const ons_node *n)

@@ -501,7 +501,7 @@ onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
 {
     state *s = ons_calloc(1, sizeof *s);
     recipe r = {.d = d};
-    int threads = ons_cpu_set_threads(p->n_threads);
+    int threads = ons_cpu_set_threads(1);
     onestep_status st;
 
     p->state = s;
@@ -598,7 +598,7 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
         point(s, BIAS, bias);
         point(s, SCALE, scale);
     }
-    threads = ons_cpu_set_threads(p->n_threads);
+    threads = ons_cpu_set_threads(1);
     if (dnnl_primitive_execute(s->primitive, stream, s->n_args, s->args) != dnnl_success)
         memset(s->handle[s->result], 0xff, s->result_bytes); /* NaN: a run has no other way to say so */
     ons_cpu_set_threads(threads);

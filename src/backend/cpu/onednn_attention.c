@@ -262,8 +262,8 @@ static void run(const ons_prep *p, const ons_args *args)
     const attention_state *s = p->state;
     attention_job j = {s, args};
 
-    ons_cpu_for(p->n_threads, s->s.batch * s->s.heads * ((s->s.tq + s->s.block - 1) / s->s.block), 1,
-                run_blocks, &j);
+    ons_parallel_for(p->n_threads, s->s.batch * s->s.heads * ((s->s.tq + s->s.block - 1) / s->s.block), 1,
+                     run_blocks, &j);
 }
 
 const ons_kernel *ons_onednn_attention_kernels(ons_onednn_rows which)

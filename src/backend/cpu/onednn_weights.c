@@ -94,7 +94,7 @@ static void move_all(move_job *m)
         m->count = t->d[m->inner] - m->first < CHUNK ? t->d[m->inner] - m->first : CHUNK;
         for (int64_t i = 0; i < m->count; i++)
             m->place[i] = ons_onednn_place(m->l, m->inner, m->first + i);
-        ons_cpu_for(m->l->n_threads, rows, 8, move_rows, m);
+        ons_parallel_for(m->l->n_threads, rows, 8, move_rows, m);
     }
 }
 

@@ -128,7 +128,7 @@ static void pack_any(file_job *j, const int64_t *strides)
     for (j->first = 0; j->first < j->row_size; j->first += RUN) {
         j->count = j->row_size - j->first < RUN ? j->row_size - j->first : RUN;
         find_places(j, strides);
-        ons_cpu_for(j->l->n_threads, (j->n_rows + ROWS - 1) / ROWS, 1, pack_range, j);
+        ons_parallel_for(j->l->n_threads, (j->n_rows + ROWS - 1) / ROWS, 1, pack_range, j);
     }
 }
 

@@ -142,7 +142,7 @@ static void pack(i8_job *j, const int64_t *strides)
     j->at = ons_onednn_i8_at(j->l, j->packed);
     if ((size_t)(j->n_rows * j->row_size) != j->l->bytes)
         memset(j->packed, 0, j->l->bytes); /* what fills up blocks must be zero */
-    ons_cpu_for(n_threads, j->n_rows, 1, find_scales, j);
+    ons_parallel_for(n_threads, j->n_rows, 1, find_scales, j);
     for (; j->first < j->row_size; j->first += RUN) {
         j->count = j->row_size - j->first < RUN ? j->row_size - j->first : RUN;
         for (int64_t i = 0; i < j->count; i++) {
@@ -151,7 +151,7 @@ static void pack(i8_job *j, const int64_t *strides)
                 if (d != j->row_dim && t->d[d] > 1)
                     j->place[i] += ons_onednn_place(j->l, d, (j->first + i) / strides[d] % t->d[d]);
         }
-        ons_cpu_for(n_threads, (j->n_rows + ROWS - 1) / ROWS, 1, pack_range, j);
+        ons_parallel_for(n_threads, (j->n_rows + ROWS - 1) / ROWS, 1, pack_range, j);
     }
 }
 

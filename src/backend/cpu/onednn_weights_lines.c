@@ -144,6 +144,6 @@ bool ons_onednn_pack_lines(void *dst, const void *src, ons_dtype type, const ons
     if (!has_lines(l, strides, &j))
         return false;
     find_tap_places(&j, strides);
-    ons_cpu_for(l->n_threads, j.n_rows / ROWS, 1, pack_range, &j);
+    ons_parallel_for(l->n_threads, j.n_rows / ROWS, 1, pack_range, &j);
     return true;
 }

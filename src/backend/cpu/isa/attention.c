@@ -252,7 +252,8 @@ static void run_attention(const ons_prep *p, const ons_args *args)
     buffers b;
 
     j.thread_bytes = lay_out(&j.s, false, &b, NULL);
-    ons_cpu_for(p->n_threads, j.s.batch * j.s.heads * ((j.s.tq + QUERIES - 1) / QUERIES), 1, run_blocks, &j);
+    ons_parallel_for(p->n_threads, j.s.batch * j.s.heads * ((j.s.tq + QUERIES - 1) / QUERIES), 1, run_blocks,
+                     &j);
 }
 
 /* dst [tk, d] (+)= a^T b over n queries. */
@@ -338,7 +339,7 @@ static void run_attention_grad(const ons_prep *p, const ons_args *args)
     buffers b;
 
     j.thread_bytes = lay_out(&j.s, true, &b, NULL);
-    ons_cpu_for(p->n_threads, j.s.batch * j.s.heads, 1, run_grad_heads, &j);
+    ons_parallel_for(p->n_threads, j.s.batch * j.s.heads, 1, run_grad_heads, &j);
 }
 
 static onestep_status prepare_attention(ons_prep *p)

@@ -265,7 +265,8 @@ static void run(const ons_prep *p, const ons_args *args)
     buffers b;
 
     j.thread_bytes = lay_out(&j.s, &b, NULL);
-    ons_cpu_for(p->n_threads, j.s.batch * j.s.heads * ((j.s.tq + QUERIES - 1) / QUERIES), 1, run_blocks, &j);
+    ons_parallel_for(p->n_threads, j.s.batch * j.s.heads * ((j.s.tq + QUERIES - 1) / QUERIES), 1, run_blocks,
+                     &j);
 }
 
 static const char *refuse(const ons_node *n)

@@ -119,7 +119,7 @@ static void run_binary(const ons_prep *p, const ons_args *args)
         job.row = mul_row;
         job.scalar = mul_scalar;
     }
-    ons_cpu_for(p->n_threads, ons_shape_count(&n->out[0]->shape), ONS_GRAIN, run_elements, &job);
+    ons_parallel_for(p->n_threads, ons_shape_count(&n->out[0]->shape), ONS_GRAIN, run_elements, &job);
 }
 
 static void run_broadcast(const ons_prep *p, const ons_args *args)
@@ -132,7 +132,7 @@ static void run_broadcast(const ons_prep *p, const ons_args *args)
                       copy_row,
                       fill_row};
 
-    ons_cpu_for(p->n_threads, ons_shape_count(&n->out[0]->shape), ONS_GRAIN, run_elements, &job);
+    ons_parallel_for(p->n_threads, ons_shape_count(&n->out[0]->shape), ONS_GRAIN, run_elements, &job);
 }
 
 static onestep_status prepare_binary(ons_prep *p)

@@ -80,7 +80,7 @@ static void run_conv_task(void *context, int thread, int n_threads)
     const conv_job *job = context;
     const conv_state *s = job->s;
     char *scratch = job->args->scratch;
-    const void *b = ons_b_data(&s->b, job->args->in[1], (float *)scratch, thread, n_threads);
+    const void *b = ons_b_data(&s->b, scratch);
 
     for (int i = 0; i < s->n_grids; i++) {
         conv_call call = {s, &s->grids[i], job->args->in[0], job->args->out[0]};
@@ -113,7 +113,8 @@ static void run_conv(const ons_prep *p, const ons_args *args)
         job.bias = at->conv.bias ? args->in[next++] : NULL;
         job.residual = at->conv.residual ? args->in[next] : NULL;
     }
-    ons_cpu_parallel(p->n_threads, run_conv_task, &job);
+    ons_b_fill(&job.s->b, args->in[1], args->scratch);
+    ons_parallel(p->n_threads, run_conv_task, &job);
 }
 
 static void destroy_conv(ons_prep *p)

@@ -124,7 +124,7 @@ static void run_grad_w(const ons_prep *p, const ons_args *args)
     const ons_shape *x = &p->node->in[0]->shape, *dy = &p->node->in[1]->shape;
     dw_job j = {p, args, dy->d[1], dy->d[2], x->d[1], x->d[2], x->d[3], p->node->attrs.conv.kw};
 
-    ons_cpu_parallel(p->n_threads, run_task, &j);
+    ons_parallel(p->n_threads, run_task, &j);
 }
 
 static onestep_status prepare_grad_w(ons_prep *p)

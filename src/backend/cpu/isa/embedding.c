@@ -37,7 +37,7 @@ static void run_embedding_grad(const ons_prep *p, const ons_args *args)
     embedding_job j = {args->in[0], args->in[1], args->out[0], ons_shape_count(&p->node->in[0]->shape),
                        s->d[0],     s->d[1]};
 
-    ons_cpu_for(p->n_threads, j.c, 1 + ONS_GRAIN / (j.n + j.rows), add_channels, &j);
+    ons_parallel_for(p->n_threads, j.c, 1 + ONS_GRAIN / (j.n + j.rows), add_channels, &j);
 }
 
 static void run_timestep(const ons_prep *p, const ons_args *args)

@@ -98,13 +98,11 @@ static void sum_values(const norm_job *j, int64_t n, int64_t chunk)
     }
 }
 
-static void find_means(const norm_job *j, int64_t n, int64_t chunk)
+static void find_means(const norm_job *j, int64_t n)
 {
     int64_t per = j->c / j->groups;
     float *mean = coef_of(j, n, 2);
 
-    if (chunk)
-        return;
     for (int64_t g = 0; g < j->groups; g++) {
         float m = (float)(sum_group(j, n, g, 0, NULL) / (double)(j->pixels * per));
 
@@ -162,13 +160,11 @@ static void sum_squares(const norm_job *j, int64_t n, int64_t chunk)
 }
 
 /* y = scale[c] x + shift[c] */
-static void find_scales(const norm_job *j, int64_t n, int64_t chunk)
+static void find_scales(const norm_job *j, int64_t n)
 {
     int64_t per = j->c / j->groups;
     float *scale = coef_of(j, n, 0), *shift = coef_of(j, n, 1), *mean = coef_of(j, n, 2);
 
-    if (chunk)
-        return;
     for (int64_t g = 0; g < j->groups; g++) {
         double var = sum_group(j, n, g, 1, NULL) / (double)(j->pixels * per);
         float rstd = (float)(1.0 / sqrt(var + j->eps)), m = mean[g * per];
@@ -222,13 +218,11 @@ static void normalise(const norm_job *j, int64_t n, int64_t chunk)
 }
 
 /* Phases of the gradient. Coefficients 0, 1: z = scale x + shift. */
-static void recall_scales(const norm_job *j, int64_t n, int64_t chunk)
+static void recall_scales(const norm_job *j, int64_t n)
 {
     int64_t per = j->c / j->groups;
     float *scale = coef_of(j, n, 0), *shift = coef_of(j, n, 1);
 
-    if (chunk)
-        return;
     for (int64_t c = 0; c < j->c; c++) {
         const float *s = j->stats_in + (n * j->groups + c / per) * 2;
 
@@ -308,14 +302,12 @@ static void sum_gradients(const norm_job *j, int64_t n, int64_t chunk)
 }
 
 /* dx = scale dz - b x - k per channel; partial 0, 1 of chunk 0 become the sample's dbeta and dgamma. */
-static void find_gradient_scales(const norm_job *j, int64_t n, int64_t chunk)
+static void find_gradient_scales(const norm_job *j, int64_t n)
 {
     int64_t per = j->c / j->groups;
     float *b = coef_of(j, n, 2), *k = coef_of(j, n, 3), *s1 = partial_of(j, n, 0, 0),
           *s2 = partial_of(j, n, 0, 1);
 
-    if (chunk)
-        return;
     for (int64_t i = 1; i < j->chunks; i++)
         for (int64_t c = 0; c < 2 * j->c; c++)
             s1[c] += partial_of(j, n, i, 0)[c];
@@ -357,31 +349,64 @@ static void apply_gradient(const norm_job *j, int64_t n, int64_t chunk)
     }
 }
 
-typedef void (*phase)(const norm_job *j, int64_t n, int64_t chunk);
+/* Of a sample's chunk, or of a sample. */
+typedef struct phase {
+    void (*of_chunk)(const norm_job *j, int64_t n, int64_t chunk);
+    void (*of_sample)(const norm_job *j, int64_t n);
+} phase;
 
-static void run_phases(const norm_job *j, const phase *phases, int n_phases, int thread, int n_threads)
+typedef struct phases {
+    const norm_job *j;
+    const phase *phase;
+    int n;
+} phases;
+
+static void run_chunks(void *context, int64_t begin, int64_t end, int piece)
 {
-    int64_t from, to;
+    const phases *s = context;
+    const norm_job *j = s->j;
 
-    ons_partition(j->n * j->chunks, n_threads, thread, &from, &to);
-    if (j->chunks == 1) {
-        for (int64_t n = from; n < to; n++)
-            for (int i = 0; i < n_phases; i++)
-                phases[i](j, n, 0);
-        return;
-    }
-    for (int i = 0; i < n_phases; i++) {
-        for (int64_t k = from; k < to; k++)
-            phases[i](j, k / j->chunks, k % j->chunks);
-        ons_cpu_barrier(n_threads);
-    }
+    (void)piece;
+    for (int64_t k = begin; k < end; k++)
+        s->phase->of_chunk(j, k / j->chunks, k % j->chunks);
 }
 
-static void run_forward_task(void *context, int thread, int n_threads)
+static void run_samples(void *context, int64_t begin, int64_t end, int piece)
 {
-    static const phase phases[] = {sum_values, find_means, sum_squares, find_scales, normalise};
+    const phases *s = context;
 
-    run_phases(context, phases, 5, thread, n_threads);
+    (void)piece;
+    for (int64_t n = begin; n < end; n++)
+        s->phase->of_sample(s->j, n);
+}
+
+/* All phases of a sample, which is one chunk. */
+static void run_whole_samples(void *context, int64_t begin, int64_t end, int piece)
+{
+    const phases *s = context;
+
+    (void)piece;
+    for (int64_t n = begin; n < end; n++)
+        for (int i = 0; i < s->n; i++)
+            if (s->phase[i].of_chunk)
+                s->phase[i].of_chunk(s->j, n, 0);
+            else
+                s->phase[i].of_sample(s->j, n);
+}
+
+static void run_phases(const norm_job *j, int n_threads, const phase *phase, int n)
+{
+    phases s = {j, phase, n};
+
+    if (j->chunks == 1) {
+        ons_parallel_for(n_threads, j->n, 1, run_whole_samples, &s);
+        return;
+    }
+    for (; s.phase < phase + n; s.phase++)
+        if (s.phase->of_chunk)
+            ons_parallel_for(n_threads, j->n * j->chunks, 1, run_chunks, &s);
+        else
+            ons_parallel_for(n_threads, j->n, 1, run_samples, &s);
 }
 
 typedef struct grad_job {
@@ -389,16 +414,13 @@ typedef struct grad_job {
     float *dgamma, *dbeta;
 } grad_job;
 
-static void run_grad_task(void *context, int thread, int n_threads)
+/* Sums over the samples. */
+static void sum_parameters(void *context, int64_t from, int64_t to, int piece)
 {
-    static const phase phases[] = {recall_scales, sum_gradients, find_gradient_scales, apply_gradient};
     const grad_job *g = context;
     const norm_job *j = &g->j;
-    int64_t from, to;
 
-    run_phases(j, phases, 4, thread, n_threads);
-    ons_cpu_barrier(n_threads);
-    ons_partition(j->c, n_threads, thread, &from, &to);
+    (void)piece;
     for (int64_t c = from; c < to; c++) {
         double s1 = 0, s2 = 0;
 
@@ -458,19 +480,30 @@ static onestep_status prepare_norm(ons_prep *p)
 
 static void run_group_norm(const ons_prep *p, const ons_args *args)
 {
+    static const phase phases[] = {{.of_chunk = sum_values},
+                                   {.of_sample = find_means},
+                                   {.of_chunk = sum_squares},
+                                   {.of_sample = find_scales},
+                                   {.of_chunk = normalise}};
     norm_job j = start_job(p, args);
 
     j.stats = args->out[1];
-    ons_cpu_parallel(useful_threads(p, &j), run_forward_task, &j);
+    run_phases(&j, useful_threads(p, &j), phases, 5);
 }
 
 static void run_group_norm_grad(const ons_prep *p, const ons_args *args)
 {
+    static const phase phases[] = {{.of_sample = recall_scales},
+                                   {.of_chunk = sum_gradients},
+                                   {.of_sample = find_gradient_scales},
+                                   {.of_chunk = apply_gradient}};
     grad_job g = {start_job(p, args), args->out[1], args->out[2]};
 
     g.j.stats_in = args->in[3];
     g.j.dy = args->in[4];
-    ons_cpu_parallel(useful_threads(p, &g.j), run_grad_task, &g);
+    run_phases(&g.j, useful_threads(p, &g.j), phases, 4);
+    if (g.dgamma || g.dbeta)
+        ons_parallel_for(useful_threads(p, &g.j), g.j.c, 1 + ONS_GRAIN / g.j.n, sum_parameters, &g);
 }
 
 static const char *refuse_widening(const ons_node *n)

@@ -117,7 +117,7 @@ static void run_layer_norm(const ons_prep *p, const ons_args *args)
     layer_job j = start_job(p, args);
 
     j.stats = args->out[1];
-    ons_cpu_for(p->n_threads, j.rows, 1 + ONS_GRAIN / j.c, run_rows, &j);
+    ons_parallel_for(p->n_threads, j.rows, 1 + ONS_GRAIN / j.c, run_rows, &j);
 }
 
 static void add_parts(const layer_job *j, int which, float *out)
@@ -139,7 +139,7 @@ static void run_layer_norm_grad(const ons_prep *p, const ons_args *args)
 
     j.stats_in = args->in[3];
     j.dy = args->in[4];
-    ons_cpu_for(j.rows * j.c < 2 * ONS_GRAIN ? 1 : p->n_threads, PARTS, 1, run_grad_parts, &j);
+    ons_parallel_for(j.rows * j.c < 2 * ONS_GRAIN ? 1 : p->n_threads, PARTS, 1, run_grad_parts, &j);
     add_parts(&j, 0, args->out[1]);
     add_parts(&j, 1, args->out[2]);
 }

@@ -91,27 +91,48 @@ static void add_bias_residual(const matmul_job *job, float *c, int64_t first, in
                 (job->bias ? job->bias[j] : 0.f) + (job->residual ? job->residual[i * s->n + j] : 0.f);
 }
 
-/* One product, all threads together. */
-static void run_single(void *context, int thread, int n_threads)
+/* A piece of one product of rows. */
+static void run_rows_piece(void *context, int piece, int n_pieces)
 {
     const matmul_job *job = context;
     const matmul_state *s = job->p->state;
     char *scratch = job->args->scratch;
-    int64_t from, to;
-
-    if (s->trans_a) {
-        run_outer(s, job->args->in[0], job->args->in[1], job->args->out[0], scratch, thread, n_threads);
-        if (!job->bias && !job->residual)
-            return;
-        ons_cpu_barrier(n_threads);
-        ons_partition(s->m, n_threads, thread, &from, &to);
-        add_bias_residual(job, job->args->out[0], from, to);
-        return;
-    }
     row_call call = {job->args->in[0], job->args->out[0], s->k, s->n};
 
-    run_rows(s, &call, ons_b_data(&s->b, job->args->in[1], (float *)scratch, thread, n_threads), job->bias,
-             job->residual, scratch + s->b_bytes, thread, n_threads);
+    run_rows(s, &call, ons_b_data(&s->b, scratch), job->bias, job->residual, scratch + s->b_bytes, piece,
+             n_pieces);
+}
+
+static void run_outer_piece(void *context, int piece, int n_pieces)
+{
+    const matmul_job *job = context;
+    const matmul_state *s = job->p->state;
+
+    run_outer(s, job->args->in[0], job->args->in[1], job->args->out[0], job->args->scratch, piece, n_pieces);
+}
+
+static void finish_outer_piece(void *context, int piece, int n_pieces)
+{
+    const matmul_job *job = context;
+    const matmul_state *s = job->p->state;
+    int64_t from, to;
+
+    ons_partition(s->m, n_pieces, piece, &from, &to);
+    add_bias_residual(job, job->args->out[0], from, to);
+}
+
+static void run_single(const matmul_job *job, int n_threads)
+{
+    const matmul_state *s = job->p->state;
+
+    if (!s->trans_a) {
+        ons_b_fill(&s->b, job->args->in[1], job->args->scratch);
+        ons_parallel(n_threads, run_rows_piece, (void *)job);
+        return;
+    }
+    ons_parallel(n_threads, run_outer_piece, (void *)job);
+    if (job->bias || job->residual)
+        ons_parallel(n_threads, finish_outer_piece, (void *)job);
 }
 
 /* Products [begin, end) of the batch, alone. */
@@ -162,9 +183,9 @@ static void run_matmul(const ons_prep *p, const ons_args *args)
     job.bias = at->matmul.bias ? args->in[next++] : NULL;
     job.residual = at->matmul.residual ? args->in[next] : NULL;
     if (s->batch)
-        ons_cpu_for(p->n_threads, s->batch, 1, run_batch, &job);
+        ons_parallel_for(p->n_threads, s->batch, 1, run_batch, &job);
     else
-        ons_cpu_parallel(p->n_threads, run_single, &job);
+        run_single(&job, p->n_threads);
 }
 
 static void set_sizes(matmul_state *s, const ons_node *n)

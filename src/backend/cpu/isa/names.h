@@ -13,6 +13,7 @@
 #define ons_attention_grad_kernels ISA(ons_attention_grad_kernels)
 #define ons_attention_kernels ISA(ons_attention_kernels)
 #define ons_b_data ISA(ons_b_data)
+#define ons_b_fill ISA(ons_b_fill)
 #define ons_b_floats ISA(ons_b_floats)
 #define ons_b_prepare ISA(ons_b_prepare)
 #define ons_binary_kernels ISA(ons_binary_kernels)

@@ -115,7 +115,7 @@ static void run(const ons_prep *p, const ons_args *a)
     job j = describe(p->node, a);
     const int64_t pitch = j.left + j.size + j.right;
 
-    ons_cpu_for(p->n_threads, ons_shape_count(y) / pitch, 1 + ONS_GRAIN / pitch, quantise_rows, &j);
+    ons_parallel_for(p->n_threads, ons_shape_count(y) / pitch, 1 + ONS_GRAIN / pitch, quantise_rows, &j);
 }
 
 static const char *refuse(const ons_node *n)

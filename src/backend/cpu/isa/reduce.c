@@ -204,12 +204,12 @@ static void run_columns(const ons_prep *p, const ons_args *args)
 
     as_columns(p->node, &j);
     if (in_parts(&j)) {
-        ons_cpu_for(p->n_threads, j.outer * PARTS, 1, sum_part, &j);
+        ons_parallel_for(p->n_threads, j.outer * PARTS, 1, sum_part, &j);
         add_parts(&j);
     } else if (j.cols == 1) {
-        ons_cpu_for(p->n_threads, j.outer, 1 + ONS_GRAIN / j.rows, sum_rows, &j);
+        ons_parallel_for(p->n_threads, j.outer, 1 + ONS_GRAIN / j.rows, sum_rows, &j);
     } else {
-        ons_cpu_for(p->n_threads, j.outer, 1 + ONS_GRAIN / (j.rows * j.cols), sum_outer, &j);
+        ons_parallel_for(p->n_threads, j.outer, 1 + ONS_GRAIN / (j.rows * j.cols), sum_outer, &j);
     }
 }
 

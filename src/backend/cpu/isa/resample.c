@@ -133,7 +133,7 @@ static void run(const ons_prep *p, const ons_args *args)
 {
     const ons_shape *in = &p->node->in[0]->shape, *out = &p->node->out[0]->shape;
     image_job j = {args, in->d[1], in->d[2], out->d[1], out->d[2], out->d[3], 0.25f};
-    ons_cpu_range rows = sum_rows;
+    ons_range rows = sum_rows;
 
     if (p->node->op == ONS_OP_DOWNSUM2X)
         j.factor = 1.f;
@@ -145,7 +145,7 @@ static void run(const ons_prep *p, const ons_args *args)
         rows = max_grad_rows;
     else if (p->node->op == ONS_OP_UPSAMPLE_TO_GRAD)
         rows = upsample_grad_rows;
-    ons_cpu_for(p->n_threads, out->d[0] * out->d[1], 1 + ONS_GRAIN / (out->d[2] * out->d[3]), rows, &j);
+    ons_parallel_for(p->n_threads, out->d[0] * out->d[1], 1 + ONS_GRAIN / (out->d[2] * out->d[3]), rows, &j);
 }
 
 const ons_kernel ons_resample_kernels[] = {

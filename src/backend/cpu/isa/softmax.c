@@ -103,8 +103,8 @@ static void run(const ons_prep *p, const ons_args *args)
     row_job j = {args, s->d[s->n - 1],
                  p->node->op == ONS_OP_LOG_SOFTMAX || p->node->op == ONS_OP_LOG_SOFTMAX_GRAD};
 
-    ons_cpu_for(p->n_threads, ons_shape_count(s) / j.c, 1 + ONS_GRAIN / j.c,
-                p->node->n_in == 2 ? run_grad_rows : run_rows, &j);
+    ons_parallel_for(p->n_threads, ons_shape_count(s) / j.c, 1 + ONS_GRAIN / j.c,
+                     p->node->n_in == 2 ? run_grad_rows : run_rows, &j);
 }
 
 const ons_kernel ons_softmax_kernels[] = {

@@ -191,14 +191,14 @@ static void run_unary(const ons_prep *p, const ons_args *args)
 {
     map_job job = start_job(p, args);
 
-    ons_cpu_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), ONS_GRAIN, run_range1, &job);
+    ons_parallel_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), ONS_GRAIN, run_range1, &job);
 }
 
 static void run_unary_grad(const ons_prep *p, const ons_args *args)
 {
     map_job job = start_job(p, args);
 
-    ons_cpu_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), ONS_GRAIN, run_range2, &job);
+    ons_parallel_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), ONS_GRAIN, run_range2, &job);
 }
 
 static onestep_status prepare_in_place(ons_prep *p)
@@ -279,8 +279,8 @@ static void run_geglu(const ons_prep *p, const ons_args *args)
     geglu_job job = {args, s->d[s->n - 1] / 2};
     int64_t rows = ons_shape_count(s) / s->d[s->n - 1];
 
-    ons_cpu_for(p->n_threads, rows, 1 + ONS_GRAIN / job.c,
-                p->node->op == ONS_OP_GEGLU ? run_geglu_rows : run_geglu_grad_rows, &job);
+    ons_parallel_for(p->n_threads, rows, 1 + ONS_GRAIN / job.c,
+                     p->node->op == ONS_OP_GEGLU ? run_geglu_rows : run_geglu_grad_rows, &job);
 }
 
 const ons_kernel ons_geglu_kernels[] = {

@@ -140,7 +140,7 @@ static void pack_file(void *dst, const void *src, ons_dtype type, const ons_para
     if (param->kind == ONS_PARAM_CONV)
         job.taps = param->shape.d[1] * param->shape.d[2];
     job.n_in = job.shape->k / job.taps;
-    ons_cpu_for(job.shape->n_threads, count_panels(job.shape), 1, pack_file_range, &job);
+    ons_parallel_for(job.shape->n_threads, count_panels(job.shape), 1, pack_file_range, &job);
 }
 
 static void pack_param(void *dst, const float *src, const ons_param *param, const void *context)
@@ -148,7 +148,7 @@ static void pack_param(void *dst, const float *src, const ons_param *param, cons
     pack_job job = {dst, src, context};
 
     (void)param;
-    ons_cpu_for(job.shape->n_threads, count_panels(job.shape), 1, pack_range, &job);
+    ons_parallel_for(job.shape->n_threads, count_panels(job.shape), 1, pack_range, &job);
 }
 
 /* Weights that stand in a file in 16 bits are kept so, where only their order changes: half the memory, and
@@ -194,14 +194,15 @@ onestep_status ons_b_prepare(ons_b_source *b, ons_prep *p, int operand, const on
     return ONESTEP_OK;
 }
 
-const void *ons_b_data(const ons_b_source *b, const float *values, float *scratch, int thread, int n_threads)
+void ons_b_fill(const ons_b_source *b, const float *values, void *scratch)
 {
-    int64_t from, to;
+    pack_job job = {scratch, values, &b->shape};
 
-    if (b->packed)
-        return ons_packed_data(b->packed);
-    ons_partition(count_panels(&b->shape), n_threads, thread, &from, &to);
-    pack_panels(scratch, values, &b->shape, from, to);
-    ons_cpu_barrier(n_threads);
-    return scratch;
+    if (!b->packed)
+        ons_parallel_for(b->shape.n_threads, count_panels(&b->shape), 1, pack_range, &job);
+}
+
+const void *ons_b_data(const ons_b_source *b, const void *scratch)
+{
+    return b->packed ? ons_packed_data(b->packed) : scratch;
 }

@@ -31,8 +31,9 @@ size_t ons_b_floats(const ons_pack_shape *s);
 /* For operand `i` of p->node. *scratch_bytes: what run needs for it (0 when shared). Fails with NO_MEMORY. */
 onestep_status ons_b_prepare(ons_b_source *b, ons_prep *p, int operand, const ons_pack_shape *shape,
                              size_t *scratch_bytes);
-/* Inside a parallel region: the packed data, filling `scratch` when it is not shared (has a barrier then). */
-const void *ons_b_data(const ons_b_source *b, const float *values, float *scratch, int thread, int n_threads);
+/* Packs the values into `scratch` when the data is not shared, and where the data then is. */
+void ons_b_fill(const ons_b_source *b, const float *values, void *scratch);
+const void *ons_b_data(const ons_b_source *b, const void *scratch);
 
 /* One panel of NR columns of every point, of weights in Winograd's domain. */
 void ons_wino_pack(float *dst, const float *w, const ons_pack_shape *s, int64_t panel);

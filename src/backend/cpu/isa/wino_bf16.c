@@ -106,7 +106,7 @@ static void run(const ons_prep *p, const ons_args *args)
 
     j.results.bias = at->conv.bias ? args->in[next++] : NULL;
     j.results.residual = at->conv.residual ? args->in[next] : NULL;
-    ons_cpu_for(p->n_threads, s->g.batch * s->g.tiles_y * s->g.tiles_x, MR, run_range, &j);
+    ons_parallel_for(p->n_threads, s->g.batch * s->g.tiles_y * s->g.tiles_x, MR, run_range, &j);
 }
 
 static void destroy(ons_prep *p)

@@ -171,7 +171,7 @@ static void pack_range(void *context, int64_t begin, int64_t end, int thread)
 
 static void pack(pack_job *j)
 {
-    ons_cpu_for(j->w->n_threads, (j->w->o + NR - 1) / NR * 2, 1, pack_range, j);
+    ons_parallel_for(j->w->n_threads, (j->w->o + NR - 1) / NR * 2, 1, pack_range, j);
 }
 
 void ons_wb_pack_values(void *dst, const float *src, const ons_param *param, const void *context)

@@ -148,7 +148,7 @@ static void run_task(void *context, int thread, int n_threads)
     const wino_job *j = context;
     const wino_state *s = j->s;
     char *scratch = j->args->scratch, *own = scratch + s->b_bytes + s->thread_bytes * (size_t)thread;
-    const float *u = ons_b_data(&s->b, j->args->in[1], (float *)scratch, thread, n_threads);
+    const float *u = ons_b_data(&s->b, scratch);
     float *v = (float *)own, *m = v + POINTS * s->v_step;
     int64_t from, to;
 
@@ -172,7 +172,8 @@ void ons_wino_run(const ons_prep *p, const ons_args *args)
         j.bias = at->conv.bias ? args->in[next++] : NULL;
         j.residual = at->conv.residual ? args->in[next] : NULL;
     }
-    ons_cpu_parallel(p->n_threads, run_task, &j);
+    ons_b_fill(&j.s->b, args->in[1], args->scratch);
+    ons_parallel(p->n_threads, run_task, &j);
 }
 
 void ons_wino_destroy(ons_prep *p)

@@ -2,12 +2,12 @@
  * Backward-weights of 3x3 convolutions with stride 1 in Winograd's domain: 36 products over tiles instead of 9
  * over pixels, with a fourth of the multiply-adds. Two walks:
  *
- * By tiles, while 36 matrices [o, c] stay near a core: each thread sums its range of tiles into its own; the
- * threads' sums are added in order while they are transformed back, so the bits depend on the number of
- * threads and on nothing else.
+ * By tiles, while 36 matrices [o, c] stay near a core: each piece sums its range of tiles into its own; the
+ * pieces' sums are added in order while they are transformed back, so the bits depend on the number of
+ * pieces and on nothing else.
  *
  * By points, for wide layers, whose 36 matrices would be read and written again for every block of tiles: all
- * tiles are transformed first, then each thread takes panels of the 36 products over all tiles.
+ * tiles are transformed first, then each piece takes panels of the 36 products over all tiles.
  */
 #include "backend/cpu/isa/gemm.h"
 #include "backend/cpu/isa/kernels.h"
@@ -20,15 +20,15 @@ enum {
     MIN_BLOCK = 24,
     MAX_BLOCK = 96,
     BLOCK_BYTES = 3 << 19,
-    NEAR_BYTES = 1 << 20, /* sums of a thread that stay in its L2 */
+    NEAR_BYTES = 1 << 20, /* sums of a piece that stay in a core's L2 */
     DEPTH = 256           /* tiles per pass over a matrix, by points */
 };
 
 typedef struct dw_state {
     ons_wino_grid g; /* src is x, dst is dy */
-    bool by_points;  /* block is all tiles then, and one region serves all threads */
+    bool by_points;  /* block is all tiles then, and one region serves all pieces */
     int64_t block, panels, v_step, y_step, u_step;
-    size_t thread_bytes;
+    size_t piece_bytes;
     float *zeros;
 } dw_state;
 
@@ -87,12 +87,12 @@ static void multiply_block(const dw_state *s, const float *v, const float *y, in
         }
 }
 
-static float *thread_base(const dw_job *j, int thread)
+static float *piece_base(const dw_job *j, int piece)
 {
-    return (float *)((char *)j->args->scratch + j->s->thread_bytes * (size_t)thread);
+    return (float *)((char *)j->args->scratch + j->s->piece_bytes * (size_t)piece);
 }
 
-/* dw of one output channel: the threads' sums in order, then G^T u G. */
+/* dw of one output channel: the pieces' sums in order, then G^T u G. */
 static void transform_back(const dw_job *j, int64_t o)
 {
     const dw_state *s = j->s;
@@ -102,9 +102,9 @@ static void transform_back(const dw_job *j, int64_t o)
         vf u[36], half[18], g[9];
 
         for (int i = 0; i < POINTS; i++) {
-            u[i] = v_load(thread_base(j, 0) + i * s->u_step + o * s->g.src_c + c);
+            u[i] = v_load(piece_base(j, 0) + i * s->u_step + o * s->g.src_c + c);
             for (int t = 1; t < j->n_sums; t++)
-                u[i] += v_load(thread_base(j, t) + i * s->u_step + o * s->g.src_c + c);
+                u[i] += v_load(piece_base(j, t) + i * s->u_step + o * s->g.src_c + c);
         }
         for (int i = 0; i < 6; i++)
             wino_weight_back(u + i, 6, half + i, 6);
@@ -115,30 +115,30 @@ static void transform_back(const dw_job *j, int64_t o)
     }
 }
 
-/* Once all threads' sums are there. */
-static void finish_task(const dw_job *j, int thread, int n_threads)
+/* Once all sums are there. */
+static void finish(void *context, int piece, int n_pieces)
 {
+    const dw_job *j = context;
     const dw_state *s = j->s;
     int64_t from, to;
 
-    ons_partition(s->g.dst_c, n_threads, thread, &from, &to);
+    ons_partition(s->g.dst_c, n_pieces, piece, &from, &to);
     for (int64_t o = from; o < to && j->args->out[0]; o++)
         transform_back(j, o);
-    ons_partition((s->g.dst_c + VW - 1) / VW, n_threads, thread, &from, &to);
+    ons_partition((s->g.dst_c + VW - 1) / VW, n_pieces, piece, &from, &to);
     if (j->args->out[1])
         ons_column_sum(j->args->in[1], s->g.batch * s->g.dst_h * s->g.dst_w, s->g.dst_c, from * VW, to * VW,
                        j->args->out[1]);
 }
 
-static void run_by_tiles(void *context, int thread, int n_threads)
+static void sum_tiles(void *context, int piece, int n_pieces)
 {
-    dw_job job = *(const dw_job *)context, *j = &job;
+    const dw_job *j = context;
     const dw_state *s = j->s;
-    float *u = thread_base(j, thread), *v = u + POINTS * s->u_step, *y = v + POINTS * s->v_step;
+    float *u = piece_base(j, piece), *v = u + POINTS * s->u_step, *y = v + POINTS * s->v_step;
     int64_t from, to;
 
-    job.n_sums = n_threads;
-    ons_partition(wino_tiles(&s->g), n_threads, thread, &from, &to);
+    ons_partition(wino_tiles(&s->g), n_pieces, piece, &from, &to);
     if (from == to)
         memset(u, 0, (size_t)(POINTS * s->u_step) * 4);
     for (int64_t t = from; t < to; t += s->block) {
@@ -148,8 +148,6 @@ static void run_by_tiles(void *context, int thread, int n_threads)
         transform_gradients(j, t, count, y);
         multiply_block(s, v, y, count, u, t == from);
     }
-    ons_cpu_barrier(n_threads);
-    finish_task(j, thread, n_threads);
 }
 
 /* One panel of one point over all tiles. */
@@ -163,33 +161,45 @@ static void multiply_panel(const dw_state *s, const float *v, const float *y, fl
                         u + panel * NR, s->g.src_c, s->g.dst_c, cols, t == 0);
 }
 
-static void run_by_points(void *context, int thread, int n_threads)
+static void transform_all(void *context, int piece, int n_pieces)
 {
-    dw_job job = *(const dw_job *)context, *j = &job;
+    const dw_job *j = context;
     const dw_state *s = j->s;
-    float *u = thread_base(j, 0), *v = u + POINTS * s->u_step, *y = v + POINTS * s->v_step;
+    float *v = piece_base(j, 0) + POINTS * s->u_step, *y = v + POINTS * s->v_step;
     int64_t from, to;
 
-    job.n_sums = 1;
-    ons_partition(wino_tiles(&s->g), n_threads, thread, &from, &to);
+    ons_partition(wino_tiles(&s->g), n_pieces, piece, &from, &to);
     transform_inputs(j, from, to - from, v + from * NR);
     transform_gradients(j, from, to - from, y + from * s->g.dst_c);
-    ons_cpu_barrier(n_threads);
-    ons_partition(POINTS * s->panels, n_threads, thread, &from, &to);
+}
+
+static void multiply_panels(void *context, int piece, int n_pieces)
+{
+    const dw_job *j = context;
+    const dw_state *s = j->s;
+    float *u = piece_base(j, 0), *v = u + POINTS * s->u_step, *y = v + POINTS * s->v_step;
+    int64_t from, to;
+
+    ons_partition(POINTS * s->panels, n_pieces, piece, &from, &to);
     for (int64_t i = from; i < to; i++) {
         int64_t point = i / s->panels;
 
         multiply_panel(s, v + point * s->v_step, y + point * s->y_step, u + point * s->u_step, i % s->panels);
     }
-    ons_cpu_barrier(n_threads);
-    finish_task(j, thread, n_threads);
 }
 
 void ons_wino_grad_w_run(const ons_prep *p, const ons_args *args)
 {
-    dw_job j = {p->state, args, 0};
+    dw_job j = {p->state, args, 1};
 
-    ons_cpu_parallel(p->n_threads, j.s->by_points ? run_by_points : run_by_tiles, &j);
+    if (j.s->by_points) {
+        ons_parallel(p->n_threads, transform_all, &j);
+        ons_parallel(p->n_threads, multiply_panels, &j);
+    } else {
+        j.n_sums = p->n_threads;
+        ons_parallel(p->n_threads, sum_tiles, &j);
+    }
+    ons_parallel(p->n_threads, finish, &j);
 }
 
 void ons_wino_grad_w_destroy(ons_prep *p)
@@ -226,7 +236,7 @@ static void choose_block(dw_state *s, int n_threads)
         s->block = wino_tiles(&s->g);
     s->v_step = s->block * s->panels * NR + ONS_WINO_PAD;
     s->y_step = s->block * s->g.dst_c + ONS_WINO_PAD;
-    s->thread_bytes = ons_cpu_align((size_t)(POINTS * (s->v_step + s->y_step + s->u_step)) * 4);
+    s->piece_bytes = ons_cpu_align((size_t)(POINTS * (s->v_step + s->y_step + s->u_step)) * 4);
 }
 
 onestep_status ons_wino_grad_w_prepare(ons_prep *p)
@@ -254,6 +264,6 @@ onestep_status ons_wino_grad_w_prepare(ons_prep *p)
                            .pad_y = n->attrs.conv.pad_top,
                            .pad_x = n->attrs.conv.pad_left};
     choose_block(s, p->n_threads);
-    p->scratch_bytes = s->thread_bytes * (size_t)(s->by_points ? 1 : p->n_threads);
+    p->scratch_bytes = s->piece_bytes * (size_t)(s->by_points ? 1 : p->n_threads);
     return ONESTEP_OK;
 }
