@@ -63,8 +63,9 @@ static onestep_status open_data(compare_job *j)
     if (!a->data)
         return ONESTEP_OK;
     ONS_TRY(ons_size_resolve(j->teacher, &width, &height));
-    ONS_TRY(
-        ons_dataset_open(a->data, &(ons_dataset_options){.size = width, .include_heldout = true}, &j->data));
+    ONS_TRY(ons_dataset_open(
+        a->data, &(ons_dataset_options){.size = width, .include_heldout = true, .n_threads = compute.n_threads},
+        &j->data));
     ONS_TRY(cli_obtain_features(a->features, a->student, j->data, width, &compute, &j->features, &trained_s));
     ONS_TRY(ons_embedder_create(j->features, &compute, &j->embedder));
 fail:

@@ -124,8 +124,10 @@ static onestep_status open_all(eval_job *j)
     ONS_TRY(ons_energy_open(NULL, a->watts, &j->energy));
     ONS_TRY(ons_drawer_init(&j->drawer, j->model, &s, a->batch_size, &compute, j->energy));
     j->drawer.label = "eval";
-    ONS_TRY(ons_dataset_open(a->data, &(ons_dataset_options){.size = j->drawer.side, .include_heldout = true},
-                             &j->data));
+    ONS_TRY(ons_dataset_open(
+        a->data,
+        &(ons_dataset_options){.size = j->drawer.side, .include_heldout = true, .n_threads = compute.n_threads},
+        &j->data));
     ONS_TRY(cli_obtain_features(a->features, a->model.model, j->data, j->drawer.side, &compute, &j->features,
                                 &j->trained_s));
     ONS_TRY(ons_embedder_create(j->features, &compute, &j->embedder));

@@ -1,8 +1,8 @@
 /*
  * The data set object: what kind `path` is, items, and the decoding of their pictures.
  *
- * Readers add items with pictures still to be decoded; decoding then runs on all cores, in batches, and the
- * items whose picture turned out broken are dropped. Everything stays in memory: at the sizes trained here
+ * Readers add items with pictures still to be decoded; decoding then runs on several threads, in batches, and
+ * the items whose picture turned out broken are dropped. Everything stays in memory: at the sizes trained here
  * (64x64) a hundred thousand pictures are 1.2 GB, and no draw ever waits for a disk.
  */
 #include "data/parts.h"
@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system.h"
 #include "data/picture.h"
 
 enum { N_WARNINGS = 5 };
@@ -128,7 +129,7 @@ onestep_status ons_dataset_flush(ons_dataset *d)
     const long n = (long)d->n_pending;
     bool no_memory = false;
 
-#pragma omp parallel for schedule(dynamic, 8) reduction(|| : no_memory)
+#pragma omp parallel for schedule(dynamic, 8) num_threads(d->n_threads) reduction(|| : no_memory)
     for (long i = 0; i < n; i++)
         no_memory = decode_pending(&d->pending[i], d->size) == ONESTEP_NO_MEMORY || no_memory;
     settle_pending(d);
@@ -228,6 +229,7 @@ onestep_status ons_dataset_open(const char *path, const ons_dataset_options *opt
     }
     d->size = options->size;
     d->include_heldout = options->include_heldout;
+    d->n_threads = options->n_threads > 0 ? options->n_threads : ons_physical_cores();
     ONS_TRY(read_path(d, path));
     ONS_TRY(report_findings(d, path));
     ONS_TRY(lay_out_epoch(d));

@@ -26,6 +26,7 @@ typedef struct ons_item {
 typedef struct ons_dataset_options {
     int size;             /* pixels; 0: do not load pictures (captions alone) */
     bool include_heldout; /* default: training items only */
+    int n_threads;        /* that decode pictures; 0: one per physical core */
 } ons_dataset_options;
 
 /*

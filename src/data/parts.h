@@ -30,7 +30,7 @@ struct ons_dataset {
     size_t n_order;
     ons_pending *pending;
     size_t n_pending, pending_capacity, pending_bytes;
-    int size;
+    int size, n_threads;
     bool include_heldout, has_pictures;
     int n_broken, n_without_caption, n_latin1;
     char **heldout, **ambiguous; /* [n], in the arena */

@@ -83,7 +83,10 @@ static onestep_status open_all(ons_distill_job *j)
     ONS_TRY(ons_model_open(j->o->teacher, &j->teacher));
     if (j->o->init)
         ONS_TRY(ons_model_open(j->o->init, &j->init));
-    ONS_TRY(ons_dataset_open(j->o->data, &(ons_dataset_options){.size = pictures ? r->resolution : 0}, &j->d));
+    ONS_TRY(ons_dataset_open(
+        j->o->data,
+        &(ons_dataset_options){.size = pictures ? r->resolution : 0, .n_threads = j->o->compute.n_threads},
+        &j->d));
     if (r->distill.weight_reg > 0) {
         if (!j->o->pairs) {
             st = ons_fail(

@@ -93,6 +93,7 @@ fail:
 static onestep_status create_networks(dmd *s)
 {
     const ons_distill *ctx = s->ctx;
+    const int n_threads = ons_compute_threads(&ctx->compute);
     onestep_status st;
 
     s->real = ctx->teacher->unet;
@@ -106,8 +107,8 @@ static onestep_status create_networks(dmd *s)
         ONS_TRY(ons_params_clone(ctx->init, true, &s->ema));
         ONS_TRY(ons_params_clone(s->real, true, &s->fake));
     }
-    ONS_TRY(ons_adamw_create(s->g, &s->opt_g));
-    ONS_TRY(ons_adamw_create(s->fake, &s->opt_fake));
+    ONS_TRY(ons_adamw_create(s->g, n_threads, &s->opt_g));
+    ONS_TRY(ons_adamw_create(s->fake, n_threads, &s->opt_fake));
 fail:
     return st;
 }
@@ -335,7 +336,8 @@ static void move_generator(dmd *s, int64_t step, double *norm, bool *skipped)
     ons_adamw_options opt = optimizer_options(r, lr_now(r, step));
 
     if (ons_adamw_step(s->opt_g, &opt, norm))
-        ons_ema_update(s->ema, s->g, fmin(r->distill.ema, (1.0 + (double)step) / (10.0 + (double)step)));
+        ons_ema_update(s->ema, s->g, fmin(r->distill.ema, (1.0 + (double)step) / (10.0 + (double)step)),
+                       ons_compute_threads(&s->ctx->compute));
     else
         *skipped = true;
 }

@@ -45,7 +45,7 @@ static onestep_status open_context(ons_eval_context *x)
     x->train = ons_malloc((n + 1) * (size_t)f * sizeof *x->train);
     if (!x->thumbs || !x->train)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the features of %zu pictures", n);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(ons_embedder_n_threads(x->embedder))
     for (size_t i = 0; i < n; i++)
         ons_thumbnail(ons_dataset_at(x->data, i)->rgb, side, side, x->thumbs + i * ONS_THUMB_FEATURES);
     return embed_training(x);
@@ -75,8 +75,8 @@ onestep_status ons_evaluate(const ons_dataset *data, ons_embedder *e, const ons_
     ONS_TRY(ons_eval_plan_names(data, true, o->n, &heldout));
     ONS_TRY(ons_eval_plan_keywords(data, n_keywords, &keywords));
     ONS_TRY(open_context(&x));
-    out->real_nearest =
-        ons_nearest_distance(x.train, x.n_train, x.train, x.n_train, ons_embedder_n_features(e), true);
+    out->real_nearest = ons_nearest_distance(x.train, x.n_train, x.train, x.n_train, ons_embedder_n_features(e),
+                                             ons_embedder_n_threads(e), true);
     ONS_TRY(ons_eval_section_run(&x, &train, &out->train));
     ONS_TRY(ons_eval_diversity(&x, &train, o->n_diversity, &out->train.diversity));
     ONS_TRY(ons_eval_section_run(&x, &heldout, &out->heldout));

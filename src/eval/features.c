@@ -17,7 +17,7 @@ enum { BATCH = 64 };
 struct ons_embedder {
     const ons_features *f;
     ons_plan *picture_plan, *caption_plan;
-    int n_features, n_embedding;
+    int n_features, n_embedding, n_threads;
 };
 
 static onestep_status plan_pictures(ons_embedder *e, const ons_compute *compute)
@@ -89,6 +89,7 @@ onestep_status ons_embedder_create(const ons_features *f, const ons_compute *c, 
     if (!e)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for features");
     e->f = f;
+    e->n_threads = ons_compute_threads(c);
     e->n_features = f->config.channels[f->config.n_levels - 1];
     e->n_embedding = f->config.embed_dim;
     ONS_TRY(plan_pictures(e, c));
@@ -108,6 +109,11 @@ void ons_embedder_destroy(ons_embedder **e)
     ons_plan_destroy(&(*e)->caption_plan);
     ons_free(*e);
     *e = NULL;
+}
+
+int ons_embedder_n_threads(const ons_embedder *e)
+{
+    return e->n_threads;
 }
 
 int ons_embedder_n_features(const ons_embedder *e)
@@ -160,7 +166,7 @@ onestep_status ons_embed_pictures(ons_embedder *e, const uint8_t *rgb, int64_t n
 
         for (size_t i = (size_t)k * values; i < BATCH * values; i++)
             pixels[i] = 1;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(e->n_threads)
         for (int64_t i = 0; i < k; i++)
             fit_picture(pixels + (size_t)i * values, size, rgb + (size_t)(first + i) * bytes, side);
         ONS_TRY(ons_plan_run(e->picture_plan));

@@ -15,6 +15,8 @@ typedef struct ons_embedder ons_embedder;
 onestep_status ons_embedder_create(const ons_features *f, const ons_compute *c,
                                    ons_embedder **out) ONESTEP_CHECK;
 void ons_embedder_destroy(ons_embedder **e);
+int ons_embedder_n_threads(
+    const ons_embedder *e); /* that work on its plans, and on what is made of their results */
 int ons_embedder_n_features(const ons_embedder *e);  /* channels of the last level, averaged over the picture */
 int ons_embedder_n_embedding(const ons_embedder *e); /* joint space of pictures and captions, unit length */
 

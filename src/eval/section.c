@@ -120,14 +120,15 @@ fail:
 }
 
 /* Retrieval within each seed's pool, averaged. */
-static void retrieve(const section_work *w, int n_captions, int n_seeds, int d, ons_retrieval *out)
+static void retrieve(const section_work *w, int n_captions, int n_seeds, int d, int n_threads,
+                     ons_retrieval *out)
 {
     memset(out, 0, sizeof *out);
     for (int s = 0; s < n_seeds; s++) {
         int64_t first = (int64_t)s * n_captions * d;
         ons_retrieval one;
 
-        ons_retrieve(w->captions + first, w->embedding + first, n_captions, d, &one);
+        ons_retrieve(w->captions + first, w->embedding + first, n_captions, d, n_threads, &one);
         out->top1 += one.top1 / n_seeds;
         out->top5 += one.top5 / n_seeds;
         out->clip += one.clip / n_seeds;
@@ -168,7 +169,8 @@ static onestep_status exact_share(const ons_eval_context *x, const ons_eval_plan
     }
     for (int64_t i = 0; i < w->n; i++)
         ons_thumbnail(w->made + (size_t)i * x->picture_bytes, side, side, thumbs + i * ONS_THUMB_FEATURES);
-    ons_nearest_index(thumbs, w->n, x->thumbs, (int64_t)x->n_items, ONS_THUMB_FEATURES, index);
+    ons_nearest_index(thumbs, w->n, x->thumbs, (int64_t)x->n_items, ONS_THUMB_FEATURES,
+                      ons_embedder_n_threads(x->embedder), index);
     for (int64_t i = 0; i < w->n; i++)
         hits += index[i] >= 0 && is_right(x, p, (int)(i % p->n_captions), (size_t)index[i]);
     *out = (double)hits / (double)w->n;
@@ -203,7 +205,7 @@ static onestep_status measure_captions(ons_eval_context *x, const ons_eval_plan 
 
     ONS_TRY(ons_embed_captions(x->embedder, w->texts, w->n, w->captions));
     ONS_TRY(ons_embed_pictures(x->embedder, w->made, w->n, side, w->made_features, w->embedding));
-    retrieve(w, p->n_captions, p->n_seeds, d, &r);
+    retrieve(w, p->n_captions, p->n_seeds, d, ons_embedder_n_threads(x->embedder), &r);
     out->top1 = r.top1;
     out->top5 = r.top5;
     out->clip = r.clip;
@@ -211,7 +213,7 @@ static onestep_status measure_captions(ons_eval_context *x, const ons_eval_plan 
         ONS_TRY(spread_of(w->made_features, p->n_captions, p->n_seeds, f, &out->diversity));
     ONS_TRY(ons_embed_pictures(x->embedder, w->real, w->n_reference, side, w->real_features, w->embedding));
     if (!p->keywords) {
-        ons_retrieve(w->captions, w->embedding, w->n, d, &r);
+        ons_retrieve(w->captions, w->embedding, w->n, d, ons_embedder_n_threads(x->embedder), &r);
         out->real_top1 = r.top1;
         out->real_top5 = r.top5;
     }
@@ -223,7 +225,7 @@ onestep_status ons_eval_section_run(ons_eval_context *x, const ons_eval_plan *p,
 {
     onestep_status st;
     section_work w;
-    int f = ons_embedder_n_features(x->embedder);
+    int f = ons_embedder_n_features(x->embedder), n_threads = ons_embedder_n_threads(x->embedder);
 
     *out = (ons_eval_section){
         .real_top1 = NAN, .real_top5 = NAN, .precision = NAN, .recall = NAN, .diversity = NAN};
@@ -236,9 +238,9 @@ onestep_status ons_eval_section_run(ons_eval_context *x, const ons_eval_plan *p,
     ONS_TRY(frechet_of(w.made_features, w.n, w.real_features, w.n_reference, f, &out->frechet));
     ONS_TRY(patch_frechet_of(&w, x->options->side, &out->patch_frechet));
     if (w.n > 1 && w.n_reference > 1)
-        ONS_TRY(ons_precision_recall(w.real_features, w.n_reference, w.made_features, w.n, f, &out->precision,
-                                     &out->recall));
-    out->nearest = ons_nearest_distance(w.made_features, w.n, x->train, x->n_train, f, false);
+        ONS_TRY(ons_precision_recall(w.real_features, w.n_reference, w.made_features, w.n, f, n_threads,
+                                     &out->precision, &out->recall));
+    out->nearest = ons_nearest_distance(w.made_features, w.n, x->train, x->n_train, f, n_threads, false);
     ONS_TRY(exact_share(x, p, &w, &out->exact));
     out->n_captions = p->n_captions;
     out->n_pictures = (int)w.n;

@@ -1,6 +1,6 @@
 /*
- * Figures over feature sets; rows are pictures or captions, f32, [n, d]. All results are independent of the
- * thread count.
+ * Figures over feature sets; rows are pictures or captions, f32, [n, d]. Loops over rows are shared by
+ * n_threads >= 1; no result depends on how many there are.
  */
 #ifndef ONS_METRICS_METRICS_H
 #define ONS_METRICS_METRICS_H
@@ -14,7 +14,7 @@
  * recall: the reverse. BAD_ARGUMENT below two pictures.
  */
 onestep_status ons_precision_recall(const float *real, int64_t n_real, const float *made, int64_t n_made, int d,
-                                    double *precision, double *recall) ONESTEP_CHECK;
+                                    int n_threads, double *precision, double *recall) ONESTEP_CHECK;
 
 /*
  * Caption -> picture: row i of `captions` belongs to row i of `pictures`, unit length both. top1/top5: share of
@@ -24,14 +24,16 @@ onestep_status ons_precision_recall(const float *real, int64_t n_real, const flo
 typedef struct ons_retrieval {
     double top1, top5, clip;
 } ons_retrieval;
-void ons_retrieve(const float *captions, const float *pictures, int64_t n, int d, ons_retrieval *out);
+void ons_retrieve(const float *captions, const float *pictures, int64_t n, int d, int n_threads,
+                  ons_retrieval *out);
 
 /* Mean distance from each row of `from` to its nearest row of `to`; skip_same: row i of `to` does not count for
  * row i. */
 double ons_nearest_distance(const float *from, int64_t n_from, const float *to, int64_t n_to, int d,
-                            bool skip_same);
+                            int n_threads, bool skip_same);
 /* Index of the nearest row of `to` for each row of `from` (the first of equals). */
-void ons_nearest_index(const float *from, int64_t n_from, const float *to, int64_t n_to, int d, int64_t *index);
+void ons_nearest_index(const float *from, int64_t n_from, const float *to, int64_t n_to, int d, int n_threads,
+                       int64_t *index);
 
 /* x [n_captions, n_seeds, d]: mean Euclidean distance over all pairs of seeds of a caption, averaged over
  * captions. */

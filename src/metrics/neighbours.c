@@ -57,7 +57,7 @@ static double kth_nearest(const float *x, int64_t n, int d, int64_t i, int k)
 
 /* Share of rows of b that lie within a sphere of a. */
 static onestep_status covered_share(const float *a, int64_t n_a, const float *b, int64_t n_b, int d,
-                                    double *share)
+                                    int n_threads, double *share)
 {
     int k = n_a - 1 < K_NEAREST ? (int)(n_a - 1) : K_NEAREST;
     double *radius = ons_malloc((size_t)n_a * sizeof *radius);
@@ -66,10 +66,10 @@ static onestep_status covered_share(const float *a, int64_t n_a, const float *b,
     if (!radius)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for precision and recall of %lld pictures",
                         (long long)n_a);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(n_threads)
     for (int64_t i = 0; i < n_a; i++)
         radius[i] = kth_nearest(a, n_a, d, i, k);
-#pragma omp parallel for schedule(static) reduction(+ : hits)
+#pragma omp parallel for schedule(static) num_threads(n_threads) reduction(+ : hits)
     for (int64_t i = 0; i < n_b; i++)
         for (int64_t j = 0; j < n_a; j++)
             if (square_distance(b + i * d, a + j * d, d) <= radius[j]) {
@@ -82,7 +82,7 @@ static onestep_status covered_share(const float *a, int64_t n_a, const float *b,
 }
 
 onestep_status ons_precision_recall(const float *real, int64_t n_real, const float *made, int64_t n_made, int d,
-                                    double *precision, double *recall)
+                                    int n_threads, double *precision, double *recall)
 {
     onestep_status st;
 
@@ -90,8 +90,8 @@ onestep_status ons_precision_recall(const float *real, int64_t n_real, const flo
         return ons_fail(ONESTEP_BAD_ARGUMENT,
                         "precision and recall of %lld real and %lld made pictures: give two or more",
                         (long long)n_real, (long long)n_made);
-    ONS_TRY(covered_share(real, n_real, made, n_made, d, precision));
-    ONS_TRY(covered_share(made, n_made, real, n_real, d, recall));
+    ONS_TRY(covered_share(real, n_real, made, n_made, d, n_threads, precision));
+    ONS_TRY(covered_share(made, n_made, real, n_real, d, n_threads, recall));
 fail:
     return st;
 }
@@ -105,14 +105,15 @@ static double dot_product(const float *a, const float *b, int d)
     return sum;
 }
 
-void ons_retrieve(const float *captions, const float *pictures, int64_t n, int d, ons_retrieval *out)
+void ons_retrieve(const float *captions, const float *pictures, int64_t n, int d, int n_threads,
+                  ons_retrieval *out)
 {
     int64_t top1 = 0, top5 = 0;
     double clip = 0;
 
     for (int64_t i = 0; i < n; i++)
         clip += dot_product(captions + i * d, pictures + i * d, d);
-#pragma omp parallel for schedule(static) reduction(+ : top1, top5)
+#pragma omp parallel for schedule(static) num_threads(n_threads) reduction(+ : top1, top5)
     for (int64_t i = 0; i < n; i++) {
         double own = dot_product(captions + i * d, pictures + i * d, d);
         int64_t better = 0;
@@ -144,14 +145,14 @@ static double nearest(const float *x, const float *to, int64_t n_to, int d, int6
 }
 
 double ons_nearest_distance(const float *from, int64_t n_from, const float *to, int64_t n_to, int d,
-                            bool skip_same)
+                            int n_threads, bool skip_same)
 {
     double *each = ons_malloc((size_t)(n_from > 0 ? n_from : 1) * sizeof *each), sum = 0;
     int64_t n = 0;
 
     if (!each)
         return NAN;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(n_threads)
     for (int64_t i = 0; i < n_from; i++) {
         int64_t index;
 
@@ -166,9 +167,10 @@ double ons_nearest_distance(const float *from, int64_t n_from, const float *to, 
     return n ? sum / (double)n : NAN;
 }
 
-void ons_nearest_index(const float *from, int64_t n_from, const float *to, int64_t n_to, int d, int64_t *index)
+void ons_nearest_index(const float *from, int64_t n_from, const float *to, int64_t n_to, int d, int n_threads,
+                       int64_t *index)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(n_threads)
     for (int64_t i = 0; i < n_from; i++)
         nearest(from + i * d, to, n_to, d, -1, &index[i]);
 }

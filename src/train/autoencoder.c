@@ -27,7 +27,7 @@ typedef struct stage {
     ons_params *ema;
     ons_run run;
     char *checkpoint;
-    int latent_side;
+    int latent_side, n_threads;
 } stage;
 
 void ons_pixels_load(float *dst, const uint8_t *rgb, int size, bool mirror, int dx, int dy)
@@ -175,7 +175,8 @@ static onestep_status one_step(stage *s, int64_t step)
         return st;
     taken = ons_adamw_step(s->optimizer, &opt, &norm);
     if (taken)
-        ons_ema_update(s->ema, s->m->vae, fmin(0.995, (1.0 + (double)step) / (10.0 + (double)step)));
+        ons_ema_update(s->ema, s->m->vae, fmin(0.995, (1.0 + (double)step) / (10.0 + (double)step)),
+                       s->n_threads);
     values[0] = *(const float *)ons_plan_result(s->plan, "loss");
     /* PSNR of pixels in [-1, 1]: peak 2 */
     values[1] = 10 * log10(4 / fmax(*(const float *)ons_plan_result(s->plan, "mse"), 1e-12));
@@ -203,7 +204,11 @@ onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_option
                                      ons_model *m)
 {
     static const char *const series[] = {"loss", "psnr", "kl", NULL};
-    stage s = {.r = r, .d = d, .m = m, .latent_side = r->resolution / ons_vae_factor(&m->vae_config)};
+    stage s = {.r = r,
+               .d = d,
+               .m = m,
+               .n_threads = ons_compute_threads(&o->compute),
+               .latent_side = r->resolution / ons_vae_factor(&m->vae_config)};
     char *folder = ons_path_join(o->output, "training");
     int64_t step = 0;
     onestep_status st;
@@ -214,7 +219,7 @@ onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_option
         goto fail;
     }
     ons_params_init(m->vae, r->seed);
-    ONS_TRY(ons_adamw_create(m->vae, &s.optimizer));
+    ONS_TRY(ons_adamw_create(m->vae, s.n_threads, &s.optimizer));
     ONS_TRY(ons_params_clone(m->vae, true, &s.ema));
     if (o->resume && ons_path_exists(s.checkpoint))
         ONS_TRY(restore(&s, &step));
@@ -231,7 +236,7 @@ onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_option
                                              .series = series},
                           &s.run));
     ONS_TRY(loop(&s, step));
-    ons_ema_update(m->vae, s.ema, 0); /* the average is what everybody uses from here on */
+    ons_ema_update(m->vae, s.ema, 0, s.n_threads); /* the average is what everybody uses from here on */
     st = ons_latents_normalise(m, d, o);
 fail:
     ons_run_end(&s.run);

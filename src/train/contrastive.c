@@ -235,7 +235,7 @@ onestep_status ons_contrastive_train(const ons_contrastive_options *given, ons_f
     ONS_TRY(ons_features_create(&config, tokenizer, &f));
     tokenizer = NULL;
     ons_params_init(f->params, o.seed);
-    ONS_TRY(ons_adamw_create(f->params, &adam));
+    ONS_TRY(ons_adamw_create(f->params, ons_compute_threads(&o.compute), &adam));
     ONS_TRY(make_plan(&o, f, adam, &plan));
     batch = (ons_contrastive_batch){.data = o.data,
                                     .tokenizer = f->tokenizer,
@@ -243,6 +243,7 @@ onestep_status ons_contrastive_train(const ons_contrastive_options *given, ons_f
                                     .n = o.batch_size,
                                     .p_keyword = o.p_keyword,
                                     .seed = o.seed,
+                                    .n_threads = ons_compute_threads(&o.compute),
                                     .pixels = ons_plan_input(plan, "pixels"),
                                     .ids = ons_plan_input(plan, "ids"),
                                     .ends = ons_plan_input(plan, "ends"),

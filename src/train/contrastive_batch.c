@@ -93,7 +93,7 @@ onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_
         ONS_TRY(ons_tokenizer_encode(b->tokenizer, draws[i].caption, b->ids + i * context, &used, NULL));
         b->ends[i] = used - 1;
     }
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(b->n_threads)
     for (int i = 0; i < n; i++) {
         float random[3];
 

@@ -11,6 +11,7 @@ typedef struct ons_contrastive_batch {
     const ons_dataset *data;
     const ons_tokenizer *tokenizer;
     int size, n; /* pixels per side, pictures per batch */
+    int n_threads;
     double p_keyword;
     uint64_t seed;
     /* The plan's inputs, owned by the plan. */

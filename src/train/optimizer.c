@@ -13,11 +13,11 @@ struct ons_adamw {
     ons_params *params; /* not owned */
     ons_params *grads, *m, *v;
     ons_params *sum; /* of gathered gradients; NULL before the first */
-    int n_gathered;
+    int n_gathered, n_threads;
     int64_t steps;
 };
 
-onestep_status ons_adamw_create(ons_params *params, ons_adamw **out)
+onestep_status ons_adamw_create(ons_params *params, int n_threads, ons_adamw **out)
 {
     onestep_status st;
     ons_adamw *o = ons_calloc(1, sizeof *o);
@@ -26,6 +26,7 @@ onestep_status ons_adamw_create(ons_params *params, ons_adamw **out)
     if (!o)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for an optimizer");
     o->params = params;
+    o->n_threads = n_threads;
     ONS_TRY(ons_params_clone(params, false, &o->grads));
     ONS_TRY(ons_params_clone(params, false, &o->m));
     ONS_TRY(ons_params_clone(params, false, &o->v));
@@ -85,7 +86,7 @@ static void sum_block(const float *x, size_t n, double part[8])
         part[j & 7] += (double)x[j] * x[j];
 }
 
-static double sum_squares(const float *x, size_t n)
+static double sum_squares(const float *x, size_t n, int n_threads)
 {
     enum { BATCH = 256 };
     double parts[BATCH][8], total = 0;
@@ -94,7 +95,7 @@ static double sum_squares(const float *x, size_t n)
         size_t left = n - i, blocks = (left + BLOCK - 1) / BLOCK;
         int count = (int)(blocks < BATCH ? blocks : BATCH);
 
-#pragma omp parallel for schedule(static) if (count > 16)
+#pragma omp parallel for schedule(static) num_threads(n_threads) if (count > 16)
         for (int b = 0; b < count; b++) {
             size_t at = (size_t)b * BLOCK;
 
@@ -109,16 +110,16 @@ static double sum_squares(const float *x, size_t n)
 
 double ons_params_norm(ons_params *p)
 {
-    return sqrt(sum_squares(ons_params_region(p), ons_params_region_size(p)));
+    return sqrt(sum_squares(ons_params_region(p), ons_params_region_size(p), 1));
 }
 
 typedef struct step_factors {
     float beta1, beta2, eps, grad_scale, step_size, inv_sqrt_bias2, decay;
 } step_factors;
 
-static void update_range(float *w, const float *g, float *m, float *v, int64_t n, step_factors f)
+static void update_range(float *w, const float *g, float *m, float *v, int64_t n, step_factors f, int n_threads)
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(n_threads)
     for (int64_t block = 0; block < (n + BLOCK - 1) / BLOCK; block++) {
         int64_t end = (block + 1) * BLOCK < n ? (block + 1) * BLOCK : n;
 
@@ -151,7 +152,7 @@ static void step_one(ons_adamw *o, const ons_adamw_options *opt, double grad_sca
 
         f.decay = p->kind == ONS_PARAM_VECTOR ? 0.0f : (float)(opt->lr * opt->weight_decay);
         update_range(ons_params_data(o->params, i), ons_params_data(o->grads, i), ons_params_data(o->m, i),
-                     ons_params_data(o->v, i), ons_shape_count(&p->shape), f);
+                     ons_params_data(o->v, i), ons_shape_count(&p->shape), f, o->n_threads);
     }
     ons_params_touch(o->params);
 }
@@ -167,7 +168,7 @@ onestep_status ons_adamw_gather(ons_adamw *o)
     if (!o->sum && (st = ons_params_clone(o->params, false, &o->sum)) != ONESTEP_OK)
         return st;
     sum = ons_params_region(o->sum);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(o->n_threads)
     for (int64_t i = 0; i < n; i++)
         sum[i] = first ? g[i] : sum[i] + g[i];
     o->n_gathered++;
@@ -185,7 +186,7 @@ static void take_gathered(ons_adamw *o)
         return;
     scale = 1.0f / (float)o->n_gathered;
     sum = ons_params_region(o->sum);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(o->n_threads)
     for (int64_t i = 0; i < n; i++)
         g[i] = sum[i] * scale;
     o->n_gathered = 0;
@@ -198,7 +199,8 @@ bool ons_adamw_step_group(ons_adamw *const *group, int n, const ons_adamw_option
     for (int i = 0; i < n; i++)
         take_gathered(group[i]);
     for (int i = 0; i < n; i++)
-        squares += sum_squares(ons_params_region(group[i]->grads), ons_params_region_size(group[i]->grads));
+        squares += sum_squares(ons_params_region(group[i]->grads), ons_params_region_size(group[i]->grads),
+                               group[i]->n_threads);
     norm = sqrt(squares);
     if (grad_norm)
         *grad_norm = norm;
@@ -214,14 +216,14 @@ bool ons_adamw_step(ons_adamw *o, const ons_adamw_options *opt, double *grad_nor
     return ons_adamw_step_group(&o, 1, opt, grad_norm);
 }
 
-void ons_ema_update(ons_params *ema, ons_params *params, double decay)
+void ons_ema_update(ons_params *ema, ons_params *params, double decay, int n_threads)
 {
     float *e = ons_params_region(ema);
     const float *w = ons_params_region(params);
     int64_t n = (int64_t)ons_params_region_size(ema);
     float keep = (float)decay, take = (float)(1 - decay);
 
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(n_threads)
     for (int64_t i = 0; i < n; i++)
         e[i] = keep * e[i] + take * w[i];
     ons_params_touch(ema);

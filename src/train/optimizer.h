@@ -17,8 +17,9 @@ typedef struct ons_adamw_options {
     double clip;         /* global L2 norm; 0: none */
 } ons_adamw_options;
 
-/* `params` must outlive the optimizer, which owns the gradient set and both moments. */
-onestep_status ons_adamw_create(ons_params *params, ons_adamw **out) ONESTEP_CHECK;
+/* `params` must outlive the optimizer, which owns the gradient set and both moments. n_threads >= 1 work on a
+ * step. */
+onestep_status ons_adamw_create(ons_params *params, int n_threads, ons_adamw **out) ONESTEP_CHECK;
 void ons_adamw_destroy(ons_adamw **o);
 
 ons_params *ons_adamw_params(ons_adamw *o);
@@ -36,7 +37,7 @@ bool ons_adamw_step_group(ons_adamw *const *group, int n, const ons_adamw_option
 bool ons_adamw_step(ons_adamw *o, const ons_adamw_options *opt, double *grad_norm);
 
 /* ema = decay * ema + (1 - decay) * params, same layout; touches ema. */
-void ons_ema_update(ons_params *ema, ons_params *params, double decay);
+void ons_ema_update(ons_params *ema, ons_params *params, double decay, int n_threads);
 
 /*
  * Gradient accumulation: adds what a plan has written to a sum. The next step takes the mean over the calls

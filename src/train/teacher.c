@@ -191,8 +191,9 @@ onestep_status ons_train_teacher(const ons_recipe *r, const ons_train_options *o
                                              .series = series},
                           &s.run));
     ONS_TRY(loop(&s, step));
-    ons_ema_update(m->unet, s.averaged.unet, 0); /* the averages are the model */
-    ons_ema_update(m->clip, s.averaged.clip, 0);
+    ons_ema_update(m->unet, s.averaged.unet, 0,
+                   ons_compute_threads(&o->compute)); /* the averages are the model */
+    ons_ema_update(m->clip, s.averaged.clip, 0, ons_compute_threads(&o->compute));
     add_cost(&m->card, &s.run);
 fail:
     finish(&s);

@@ -145,7 +145,7 @@ static void optimize(ons_teacher_step *s, int64_t step, ons_teacher_result *out)
 
     out->taken = ons_adamw_step_group(s->optimizers, ONS_TEACHER_SETS, &opt, &out->grad_norm);
     for (int i = 0; i < ONS_TEACHER_SETS && out->taken; i++)
-        ons_ema_update(s->ema[i], s->nets[i], decay);
+        ons_ema_update(s->ema[i], s->nets[i], decay, ons_compute_threads(&s->options.compute));
 }
 
 onestep_status ons_teacher_step_run(ons_teacher_step *s, int64_t step, ons_teacher_pick pick, void *context,
@@ -186,7 +186,7 @@ onestep_status ons_teacher_step_create(const ons_recipe *r, ons_model *m, const 
     s->nets[ONS_TEACHER_UNET] = m->unet;
     s->nets[ONS_TEACHER_TEXT] = m->clip;
     for (int i = 0; i < ONS_TEACHER_SETS; i++) {
-        ONS_TRY(ons_adamw_create(s->nets[i], &s->optimizers[i]));
+        ONS_TRY(ons_adamw_create(s->nets[i], ons_compute_threads(&o->compute), &s->optimizers[i]));
         ONS_TRY(ons_params_clone(s->nets[i], true, &s->ema[i]));
     }
     s->posterior = ons_malloc((size_t)r->train.batch_size * s->latent_size * sizeof *s->posterior);

@@ -237,7 +237,8 @@ onestep_status ons_train(const ons_recipe *r, const ons_train_options *o)
     onestep_status st;
 
     ONS_TRY(prepare_output(r, o));
-    ONS_TRY(ons_dataset_open(o->data, &(ons_dataset_options){.size = r->resolution}, &d));
+    ONS_TRY(ons_dataset_open(
+        o->data, &(ons_dataset_options){.size = r->resolution, .n_threads = o->compute.n_threads}, &d));
     if (!ons_dataset_has_pictures(d)) {
         st = ons_fail(ONESTEP_BAD_ARGUMENT, "%s holds captions alone: a teacher needs pictures", o->data);
         goto fail;

@@ -94,7 +94,7 @@ static void training_tells_pictures_apart(void **state)
     assert_int_equal(ons_embedder_n_embedding(embedder), 32);
     assert_int_equal(ons_embedder_n_features(embedder), 32);
     embed_all(embedder, captions, pictures);
-    ons_retrieve(captions, pictures, N, 32, &got);
+    ons_retrieve(captions, pictures, N, 32, 2, &got);
     print_message("top1 %.3f top5 %.3f cosine %.3f (chance %.3f)\n", got.top1, got.top5, got.clip, 1.0 / N);
     assert_true(got.top1 > 0.6);
     assert_true(got.top5 > 0.9);
@@ -112,7 +112,7 @@ static void the_untrained_network_does_not(void **state)
     assert_int_equal(ons_contrastive_train(&o, &f), ONESTEP_OK);
     assert_int_equal(ons_embedder_create(f, &(ons_compute){0}, &e), ONESTEP_OK);
     embed_all(e, captions, pictures);
-    ons_retrieve(captions, pictures, N, 32, &got);
+    ons_retrieve(captions, pictures, N, 32, 2, &got);
     assert_true(got.top1 < 0.1);
     ons_embedder_destroy(&e);
     ons_features_close(&f);

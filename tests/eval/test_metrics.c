@@ -252,13 +252,13 @@ static void neighbours_agree_with_numpy(void **state)
     double precision, recall;
 
     (void)state;
-    assert_int_equal(ons_precision_recall(a, N_A, b, N_B, D, &precision, &recall), ONESTEP_OK);
+    assert_int_equal(ons_precision_recall(a, N_A, b, N_B, D, 2, &precision, &recall), ONESTEP_OK);
     assert_near(precision, want_precision, 1e-9);
     assert_near(recall, want_recall, 1e-9);
-    assert_near(ons_nearest_distance(b, N_B, a, N_A, D, false), want_nearest, 1e-5);
-    assert_near(ons_nearest_distance(a, N_A, a, N_A, D, true), want_nearest_own, 1e-5);
+    assert_near(ons_nearest_distance(b, N_B, a, N_A, D, 2, false), want_nearest, 1e-5);
+    assert_near(ons_nearest_distance(a, N_A, a, N_A, D, 2, true), want_nearest_own, 1e-5);
     assert_near(ons_diversity(a, 15, 8, D), want_diversity, 1e-5);
-    assert_int_equal(ons_precision_recall(a, 1, b, N_B, D, &precision, &recall), ONESTEP_BAD_ARGUMENT);
+    assert_int_equal(ons_precision_recall(a, 1, b, N_B, D, 2, &precision, &recall), ONESTEP_BAD_ARGUMENT);
 }
 
 static void precision_and_recall_at_the_extremes(void **state)
@@ -267,15 +267,15 @@ static void precision_and_recall_at_the_extremes(void **state)
     static float far[N_A * D];
 
     (void)state;
-    assert_int_equal(ons_precision_recall(a, N_A, a, N_A, D, &precision, &recall), ONESTEP_OK);
+    assert_int_equal(ons_precision_recall(a, N_A, a, N_A, D, 2, &precision, &recall), ONESTEP_OK);
     assert_true(precision == 1 && recall == 1);
     for (int i = 0; i < N_A * D; i++)
         far[i] = a[i] + 1000;
-    assert_int_equal(ons_precision_recall(a, N_A, far, N_A, D, &precision, &recall), ONESTEP_OK);
+    assert_int_equal(ons_precision_recall(a, N_A, far, N_A, D, 2, &precision, &recall), ONESTEP_OK);
     assert_true(precision == 0 && recall == 0);
     for (int i = 0; i < N_A; i++) /* one picture, over and over: good, but covers next to nothing */
         memcpy(far + i * D, a + 7 * D, D * sizeof *a);
-    assert_int_equal(ons_precision_recall(a, N_A, far, N_A, D, &precision, &recall), ONESTEP_OK);
+    assert_int_equal(ons_precision_recall(a, N_A, far, N_A, D, 2, &precision, &recall), ONESTEP_OK);
     assert_true(precision == 1 && recall < 0.05);
 }
 
@@ -303,16 +303,16 @@ static void retrieval_agrees_with_numpy(void **state)
     for (int i = 0; i < N_A * D; i++)
         v[i] = u[i] + 0.15F * v[i];
     scale_to_unit(v, N_A);
-    ons_retrieve(u, v, N_A, D, &got);
+    ons_retrieve(u, v, N_A, D, 2, &got);
     assert_near(got.top1, want_top1, 1e-9);
     assert_near(got.top5, want_top5, 1e-9);
     assert_near(got.clip, want_clip, 1e-6);
-    ons_retrieve(u, u, N_A, D, &got);
+    ons_retrieve(u, u, N_A, D, 2, &got);
     assert_true(got.top1 == 1 && got.top5 == 1);
     assert_near(got.clip, 1, 1e-6);
     for (int i = 0; i < N_A; i++) /* a model that always draws the same picture knows nothing */
         memcpy(v + i * D, u, D * sizeof *u);
-    ons_retrieve(u, v, N_A, D, &got);
+    ons_retrieve(u, v, N_A, D, 2, &got);
     assert_true(got.top1 == 0 && got.top5 == 0);
 }
 
@@ -395,7 +395,7 @@ static void nearest_index_finds_the_very_row(void **state)
     (void)state;
     for (int i = 0; i < N_B * D; i++)
         moved[i] = b[i] + 1e-3F;
-    ons_nearest_index(moved, N_B, b, N_B, D, index);
+    ons_nearest_index(moved, N_B, b, N_B, D, 2, index);
     for (int i = 0; i < N_B; i++)
         assert_int_equal(index[i], i);
 }

@@ -62,7 +62,7 @@ static void steps_follow_the_formula(void **state)
 
     (void)state;
     assert_int_equal(ons_params_clone(p, true, &before), ONESTEP_OK);
-    assert_int_equal(ons_adamw_create(p, &o), ONESTEP_OK);
+    assert_int_equal(ons_adamw_create(p, 2, &o), ONESTEP_OK);
     for (uint64_t t = 1; t <= 7; t++) {
         set_gradients(o, t, 1);
         assert_true(ons_adamw_step(o, &opt, NULL));
@@ -88,7 +88,7 @@ static void gathered_gradients_are_averaged(void **state)
 
     (void)state;
     assert_int_equal(ons_params_clone(p, true, &before), ONESTEP_OK);
-    assert_int_equal(ons_adamw_create(p, &o), ONESTEP_OK);
+    assert_int_equal(ons_adamw_create(p, 2, &o), ONESTEP_OK);
     for (uint64_t t = 1; t <= 3; t++) {
         for (int part = 0; part < 2; part++) {
             set_gradients(o, t, part ? 0.25f : 1.75f);
@@ -116,7 +116,7 @@ static void a_group_is_clipped_by_its_common_norm(void **state)
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(ons_adamw_create(p[i], &o[i]), ONESTEP_OK);
+        assert_int_equal(ons_adamw_create(p[i], 2, &o[i]), ONESTEP_OK);
         set_gradients(o[i], (uint64_t)i, 10);
     }
     assert_true(ons_adamw_step_group(o, 2, &opt, &norm));
@@ -141,7 +141,7 @@ static void a_non_finite_gradient_changes_nothing(void **state)
 
     (void)state;
     assert_int_equal(ons_params_clone(p, true, &before), ONESTEP_OK);
-    assert_int_equal(ons_adamw_create(p, &o), ONESTEP_OK);
+    assert_int_equal(ons_adamw_create(p, 2, &o), ONESTEP_OK);
     set_gradients(o, 1, 1);
     ons_params_data(ons_adamw_grads(o), 0)[3] = NAN;
     assert_false(ons_adamw_step(o, &opt, NULL));
@@ -159,10 +159,10 @@ static void ema_moves_by_its_decay(void **state)
 
     (void)state;
     assert_int_equal(ons_params_clone(p, false, &ema), ONESTEP_OK);
-    ons_ema_update(ema, p, 0.75);
+    ons_ema_update(ema, p, 0.75, 2);
     for (int i = 0; i < N; i++)
         assert_true(fabsf(ons_params_data(ema, 0)[i] - 0.25f * ons_params_data(p, 0)[i]) < 1e-6f);
-    ons_ema_update(ema, p, 0);
+    ons_ema_update(ema, p, 0, 2);
     assert_memory_equal(ons_params_region(ema), ons_params_region(p),
                         ons_params_region_size(p) * sizeof(float));
     ons_params_destroy(&ema);
