@@ -10,36 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <oneapi/dnnl/dnnl.h>
-
-#include "base/memory.h"
-#include "base/random.h"
-#include "base/system.h"
 #include "bench/operator.h"
 
 static double peak_gflops;
-static int n_threads;
+static ons_compute compute;
 static const char *filter;
 
-static void run_square(void *context)
+static void keep_rate(void *context, const ons_node *n, const char *library, const char *name, double seconds)
 {
-    enum { N = 1024 };
-    float *x = context;
-
-    dnnl_sgemm('N', 'N', N, N, N, 1.f, x, N, x + N * N, N, 0.f, x + 2 * N * N, N);
+    (void)context;
+    peak_gflops = ons_node_flops(n) / seconds / 1e9;
+    printf("roofline (1024^3 product, %s %s): %.0f GFLOP/s\n", library, name, peak_gflops);
 }
 
 static void measure_peak(void)
 {
-    size_t n = 3 * 1024 * 1024;
-    float *x = ons_calloc_aligned(n * sizeof *x);
+    const ons_bench_operator o = ons_bench_linear(1, 1024, 1024, 1024);
 
-    if (!x)
-        return;
-    ons_rand_uniform(1, 1, 0, x, n);
-    peak_gflops = 2.0 * 1024 * 1024 * 1024 / ons_bench_time(n_threads, run_square, x) / 1e9;
-    printf("roofline (1024^3 product of oneDNN): %.0f GFLOP/s\n", peak_gflops);
-    ons_free_aligned(x);
+    ons_bench_probe_time(&o, &compute, false, keep_rate, NULL);
 }
 
 static void print_result(void *context, const ons_node *n, const char *kernel, const char *detail,
@@ -59,7 +47,7 @@ static void print_result(void *context, const ons_node *n, const char *kernel, c
 static void time_row(const ons_bench_operator *o, char *name)
 {
     if (!filter || strstr(name, filter))
-        ons_bench_operator_time(o, n_threads, print_result, name);
+        ons_bench_operator_time(o, &compute, print_result, name);
 }
 
 static void time_conv(int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride)
@@ -175,10 +163,9 @@ int main(int argc, char **argv)
 {
     const ons_shape image = ONS_SHAPE4(64, 16, 16, 64);
 
-    n_threads = argc > 1 ? atoi(argv[1]) : 0;
-    n_threads = n_threads > 0 ? n_threads : ons_physical_cores();
+    compute.n_threads = argc > 1 ? atoi(argv[1]) : 0;
     filter = argc > 2 ? argv[2] : NULL;
-    printf("%d threads\n", n_threads);
+    printf("%d threads\n", ons_compute_threads(&compute));
     measure_peak();
     time_conv(64, 16, 64, 64, 3, 1);
     time_conv(64, 16, 64, 64, 3, 2);

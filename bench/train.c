@@ -318,12 +318,10 @@ static onestep_status run(bench *b)
 
     ONS_TRY(prepare(b));
     if (!b->no_roofline)
-        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->compute.n_threads,
-                                   b->compute.type == ONS_BF16);
+        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, &b->compute);
     ONS_TRY(run_steps(b));
     if (!b->no_roofline)
-        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, b->compute.n_threads,
-                                   b->compute.type == ONS_BF16);
+        ons_bench_roofline_measure(&b->roofline, ONS_BENCH_DIRECTIONS, &b->compute);
     f = evaluate(b);
     if (b->json)
         ONS_TRY(print_json(b, &f));

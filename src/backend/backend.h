@@ -44,6 +44,15 @@ typedef struct ons_kernel {
     void (*destroy)(ons_prep *p);                      /* may be NULL */
 } ons_kernel;
 
+/* Work of a library beneath the kernels at its best, in layouts of its own, which no plan could use: for
+ * rooflines. */
+typedef struct ons_probe ons_probe;
+struct ons_probe {
+    const char *library, *name; /* of the implementation */
+    void (*run)(ons_probe *p);
+    void (*destroy)(ons_probe *p);
+};
+
 struct ons_backend {
     const char *name;                               /* "ref", "ref64", "cpu" */
     const ons_kernel *(*kernels)(ons_op op);        /* list ended by a row without a name; NULL: none */
@@ -54,9 +63,12 @@ struct ons_backend {
     bool (*multiplies_8_bits)(void);                /* fast enough for 8-bit products to be of use */
     bool (*keeps_16_bits)(
         const ons_node *n); /* does it compute this bf16 product as fast as it would in 8 bits? NULL: none */
+    const char *(*machine)(void); /* what the bits of results and of packed weights depend on besides the
+                                     threads: kernels in use, libraries' versions. Static */
+    ons_probe *(*probe)(const ons_node *n, int n_threads,
+                        bool fast); /* of what `n` computes, on made-up operands; `fast`:
+   by an algorithm that needs fewer multiply-adds. NULL: for none, or none is there */
 };
-/* What the cpu backend's packed weights depend on: instruction sets and oneDNN's version. */
-const char *ons_cpu_machine(void);
 
 extern const ons_backend ons_backend_ref, ons_backend_ref64, ons_backend_cpu;
 

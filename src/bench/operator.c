@@ -116,28 +116,80 @@ static onestep_status make_operands(const ons_bench_operator *o, ons_graph *g, o
     return ons_params_allocate(set);
 }
 
-void ons_bench_operator_time(const ons_bench_operator *o, int n_threads, ons_bench_report report, void *context)
+/* An operator as a graph of its own. */
+typedef struct lone_operator {
+    ons_graph *g;
+    ons_params *set;
+    const ons_node *node;
+} lone_operator;
+
+static void fini_operator(lone_operator *l)
 {
-    ons_graph *g = NULL;
-    ons_params *set = NULL;
+    ons_graph_destroy(&l->g);
+    ons_params_destroy(&l->set);
+}
+
+static onestep_status init_operator(lone_operator *l, const ons_bench_operator *o)
+{
     ons_value *in[ONS_BENCH_MAX_IN], *v;
     onestep_status st;
 
-    ONS_TRY(ons_graph_create(&g));
-    ONS_TRY(ons_params_create(&set));
-    ONS_TRY(make_operands(o, g, set, in));
-    v = ons_apply(g, o->op, in, o->n_in, &o->attrs, NULL);
-    ONS_TRY(ons_graph_failed(g) ? ons_graph_finish(g) : ONESTEP_OK);
+    *l = (lone_operator){0};
+    ONS_TRY(ons_graph_create(&l->g));
+    ONS_TRY(ons_params_create(&l->set));
+    ONS_TRY(make_operands(o, l->g, l->set, in));
+    v = ons_apply(l->g, o->op, in, o->n_in, &o->attrs, NULL);
+    ONS_TRY(ons_graph_failed(l->g) ? ons_graph_finish(l->g) : ONESTEP_OK);
     if (o->bf16 && (o->op == ONS_OP_CONV2D_GRAD_W || o->attrs.matmul.trans_a))
         v->dtype = ONS_F32;
-    for (const ons_kernel *k = ons_backend_cpu.kernels(o->op); k && k->name; k++)
-        if (strcmp(k->name, "convert") && strcmp(k->name, "slices") && (!k->refuse || !k->refuse(v->node)))
-            ONS_TRY(time_kernel(v->node, set, k, n_threads, report, context));
+    l->node = v->node;
+    return ONESTEP_OK;
 fail:
+    fprintf(stderr, "%s: %s\n", ons_op_name(o->op), onestep_error_text());
+    fini_operator(l);
+    return st;
+}
+
+void ons_bench_operator_time(const ons_bench_operator *o, const ons_compute *c, ons_bench_report report,
+                             void *context)
+{
+    lone_operator l;
+    onestep_status st = init_operator(&l, o);
+
+    if (st != ONESTEP_OK)
+        return;
+    for (const ons_kernel *k = ons_compute_backend(c)->kernels(o->op); k && k->name && st == ONESTEP_OK; k++)
+        if (strcmp(k->name, "convert") && strcmp(k->name, "slices") && (!k->refuse || !k->refuse(l.node)))
+            st = time_kernel(l.node, l.set, k, ons_compute_threads(c), report, context);
     if (st != ONESTEP_OK)
         fprintf(stderr, "%s: %s\n", ons_op_name(o->op), onestep_error_text());
-    ons_graph_destroy(&g);
-    ons_params_destroy(&set);
+    fini_operator(&l);
+}
+
+static void run_probe(void *context)
+{
+    ons_probe *p = context;
+
+    p->run(p);
+}
+
+void ons_bench_probe_time(const ons_bench_operator *o, const ons_compute *c, bool fast, ons_bench_report report,
+                          void *context)
+{
+    const ons_backend *backend = ons_compute_backend(c);
+    const int n_threads = ons_compute_threads(c);
+    ons_probe *p = NULL;
+    lone_operator l;
+
+    if (init_operator(&l, o) != ONESTEP_OK)
+        return;
+    if (backend->probe)
+        p = backend->probe(l.node, n_threads, fast);
+    if (p) {
+        report(context, l.node, p->library, p->name, ons_bench_time(n_threads, run_probe, p));
+        p->destroy(p);
+    }
+    fini_operator(&l);
 }
 
 ons_bench_operator ons_bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride)

@@ -22,9 +22,14 @@ double ons_bench_time(int n_threads, void (*run)(void *context), void *context);
 
 typedef void (*ons_bench_report)(void *context, const ons_node *n, const char *kernel, const char *detail,
                                  double seconds);
-/* Every kernel that takes the operator, in the list's order. What fails is said on stderr and left out. */
-void ons_bench_operator_time(const ons_bench_operator *o, int n_threads, ons_bench_report report,
+/* Every kernel of the backend that takes the operator, in the list's order. What fails is said on stderr and
+ * left out.
+ */
+void ons_bench_operator_time(const ons_bench_operator *o, const ons_compute *c, ons_bench_report report,
                              void *context);
+/* The backend's probe of the operator, if there is one: `kernel` is its library, `detail` its name. */
+void ons_bench_probe_time(const ons_bench_operator *o, const ons_compute *c, bool fast, ons_bench_report report,
+                          void *context);
 
 /* Square convolutions with padding k / 2: which is 0 forward, 1 backward-data, 2 backward-weights. */
 ons_bench_operator ons_bench_conv(int which, int64_t n, int64_t h, int64_t c, int64_t o, int64_t k, int stride);

@@ -1,15 +1,9 @@
-/* See roofline.h. Candidates: oneDNN's sgemm (f32), its direct and Winograd convolutions, and the cpu backend's
- * kernels. */
+/* See roofline.h. Candidates: the backend's kernels, and what its library does at its best (ons_probe). */
 #include "bench/roofline.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include <oneapi/dnnl/dnnl.h>
-
-#include "base/memory.h"
-#include "base/random.h"
-#include "bench/onednn_conv.h"
 #include "bench/operator.h"
 
 const char *const ons_bench_direction_names[ONS_BENCH_DIRECTIONS] = {"forward", "backward-data",
@@ -21,44 +15,6 @@ static void raise_peak(ons_bench_peak *p, double gflops, const char *what, const
         return;
     p->gflops = gflops;
     snprintf(p->by, sizeof p->by, "%.31s, %s %.48s", what, who, how);
-}
-
-typedef struct square {
-    int n;
-    const float *a, *b;
-    float *c;
-    char trans_a, trans_b;
-} square;
-
-static void run_square(void *context)
-{
-    const square *s = context;
-
-    dnnl_sgemm(s->trans_a, s->trans_b, s->n, s->n, s->n, 1.f, s->a, s->n, s->b, s->n, 0.f, s->c, s->n);
-}
-
-/* The products as the three directions transpose them: y = x w^T, dx = dy w, dw = dy^T x. */
-static void measure_squares(ons_bench_roofline *r, int n_directions, int n_threads)
-{
-    static const char transposed[ONS_BENCH_DIRECTIONS][2] = {{'N', 'T'}, {'N', 'N'}, {'T', 'N'}};
-    static const int sizes[] = {1024, 2048};
-    size_t each = 2048 * 2048;
-    float *x = ons_calloc_aligned(3 * each * sizeof *x);
-
-    if (!x)
-        return;
-    ons_rand_uniform(1, 1, 0, x, 2 * each);
-    for (int i = 0; i < n_directions; i++)
-        for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
-            int n = sizes[k];
-            square s = {n, x, x + each, x + 2 * each, transposed[i][0], transposed[i][1]};
-            char what[32];
-
-            snprintf(what, sizeof what, "product of %d^3", n);
-            raise_peak(&r->peaks[ONS_BENCH_PLAIN][i],
-                       2e-9 * n * n * n / ons_bench_time(n_threads, run_square, &s), what, "oneDNN", "sgemm");
-        }
-    ons_free_aligned(x);
 }
 
 typedef struct row {
@@ -90,24 +46,27 @@ static void report_own(void *context, const ons_node *n, const char *kernel, con
     raise_peak(&w->r->peaks[ONS_BENCH_FAST][w->direction], gflops, w->what, "cpu", kernel);
 }
 
-static void measure_onednn_conv(row *w, int n_threads, const int64_t *shape, bool winograd, bool bf16)
+/* By the count of a 3x3 convolution or a product, as of our own. */
+static void report_plain_probe(void *context, const ons_node *n, const char *library, const char *name,
+                               double seconds)
 {
-    ons_bench_onednn_conv *b =
-        ons_bench_onednn_conv_create(w->direction, winograd, shape[0], shape[1], shape[2], shape[3], bf16);
-    double flops = 2e-9 * (double)(shape[0] * shape[1] * shape[1] * 9 * shape[2] * shape[3]), gflops;
+    row *w = context;
+    const double gflops = ons_node_flops(n) / seconds / 1e9;
 
-    if (!b)
-        return;
-    gflops = flops / ons_bench_time(n_threads, ons_bench_onednn_conv_run, b);
-    if (!winograd)
-        raise_peak(&w->r->peaks[ONS_BENCH_PLAIN][w->direction], w->inside * gflops, w->what, "oneDNN",
-                   ons_bench_onednn_conv_name(b));
-    raise_peak(&w->r->peaks[ONS_BENCH_FAST][w->direction], gflops, w->what, "oneDNN",
-               ons_bench_onednn_conv_name(b));
-    ons_bench_onednn_conv_destroy(b);
+    raise_peak(&w->r->peaks[ONS_BENCH_PLAIN][w->direction], w->inside * gflops, w->what, library, name);
+    raise_peak(&w->r->peaks[ONS_BENCH_FAST][w->direction], gflops, w->what, library, name);
 }
 
-static void measure_convs(ons_bench_roofline *r, int n_directions, int n_threads, bool bf16)
+static void report_fast_probe(void *context, const ons_node *n, const char *library, const char *name,
+                              double seconds)
+{
+    row *w = context;
+
+    raise_peak(&w->r->peaks[ONS_BENCH_FAST][w->direction], ons_node_flops(n) / seconds / 1e9, w->what, library,
+               name);
+}
+
+static void measure_convs(ons_bench_roofline *r, int n_directions, const ons_compute *c)
 {
     static const int64_t shapes[][4] = {
         {32, 16, 96, 96}, {64, 8, 192, 192}, {16, 32, 192, 192}, {16, 16, 384, 384}};
@@ -120,14 +79,14 @@ static void measure_convs(ons_bench_roofline *r, int n_directions, int n_threads
 
             snprintf(w.what, sizeof w.what, "conv %dx%dx%dx%d -> %d", (int)s[0], (int)s[1], (int)s[1],
                      (int)s[2], (int)s[3]);
-            own.bf16 = bf16;
-            measure_onednn_conv(&w, n_threads, s, false, bf16);
-            measure_onednn_conv(&w, n_threads, s, true, bf16);
-            ons_bench_operator_time(&own, n_threads, report_own, &w);
+            own.bf16 = c->type != ONS_F32;
+            ons_bench_probe_time(&own, c, false, report_plain_probe, &w);
+            ons_bench_probe_time(&own, c, true, report_fast_probe, &w);
+            ons_bench_operator_time(&own, c, report_own, &w);
         }
 }
 
-static void measure_linears(ons_bench_roofline *r, int n_directions, int n_threads, bool bf16)
+static void measure_linears(ons_bench_roofline *r, int n_directions, const ons_compute *c)
 {
     static const int64_t shapes[][3] = {
         {1536, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}}; /* rows, in, out */
@@ -139,19 +98,18 @@ static void measure_linears(ons_bench_roofline *r, int n_directions, int n_threa
             row w = {r, i, "", 1};
             ons_bench_peak fast = r->peaks[ONS_BENCH_FAST][i];
 
-            own.bf16 = bf16;
+            own.bf16 = c->type != ONS_F32;
             snprintf(w.what, sizeof w.what, "linear %dx%d -> %d", (int)s[0], (int)s[1], (int)s[2]);
-            ons_bench_operator_time(&own, n_threads, report_own, &w);
+            ons_bench_probe_time(&own, c, false, report_plain_probe, &w);
+            ons_bench_operator_time(&own, c, report_own, &w);
             r->peaks[ONS_BENCH_FAST][i] = fast;
         }
 }
 
-void ons_bench_roofline_measure(ons_bench_roofline *r, int n_directions, int n_threads, bool bf16)
+void ons_bench_roofline_measure(ons_bench_roofline *r, int n_directions, const ons_compute *c)
 {
-    if (!bf16)
-        measure_squares(r, n_directions, n_threads);
-    measure_linears(r, n_directions, n_threads, bf16);
-    measure_convs(r, n_directions, n_threads, bf16);
+    measure_linears(r, n_directions, c);
+    measure_convs(r, n_directions, c);
 }
 
 static bool is_fast(const ons_node *n)

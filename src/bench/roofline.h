@@ -33,9 +33,9 @@ typedef struct ons_bench_work {
     double flops[ONS_BENCH_CLASSES][ONS_BENCH_DIRECTIONS];
 } ons_bench_work;
 
-/* In f32, or of bf16 operands; n_directions 1: forward alone. Raises the peaks where this measurement is
- * higher; start from zeros. */
-void ons_bench_roofline_measure(ons_bench_roofline *r, int n_directions, int n_threads, bool bf16);
+/* With f32 operands, or bf16 ones for all other types; n_directions 1: forward alone. Raises the peaks where
+ * this measurement is higher; start from zeros. */
+void ons_bench_roofline_measure(ons_bench_roofline *r, int n_directions, const ons_compute *c);
 ons_bench_work ons_bench_work_of(const ons_plan *p);
 double ons_bench_work_total(const ons_bench_work *w);
 double ons_bench_ideal_s(const ons_bench_roofline *r, const ons_bench_work *w); /* at the peaks */

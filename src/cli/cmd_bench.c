@@ -87,11 +87,11 @@ static onestep_status bench(bench_report *j, const cli_call *call)
     onestep_status st = ONESTEP_OK;
 
     if (a->roofline) /* before and after, and the higher: a busy moment must not lower it */
-        ons_bench_roofline_measure(&j->roofline, 1, j->compute.n_threads, j->compute.type != ONS_F32);
+        ons_bench_roofline_measure(&j->roofline, 1, &j->compute);
     if (a->model.model)
         ONS_TRY(measure_model(j, call));
     if (a->roofline && a->model.model)
-        ons_bench_roofline_measure(&j->roofline, 1, j->compute.n_threads, j->compute.type != ONS_F32);
+        ons_bench_roofline_measure(&j->roofline, 1, &j->compute);
     if (a->json)
         ONS_TRY(bench_report_json(j));
     else

@@ -38,7 +38,7 @@ static char *packed_path(const char *model)
 /* NULL: no memory. */
 static char *describe_machine(void)
 {
-    return ons_format("onestep %s, %s", onestep_version(), ons_cpu_machine());
+    return ons_format("onestep %s, %s", onestep_version(), ons_backend_default()->machine());
 }
 
 static void use_sets(const ons_model *m, const ons_model_sources *s, const char *path, ons_safetensors *file)

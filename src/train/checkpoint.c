@@ -2,7 +2,6 @@
  */
 #include "train/checkpoint.h"
 
-#include <dnnl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,10 +150,10 @@ fail:
 
 const char *ons_fingerprint(const ons_compute *c)
 {
-    static _Thread_local char text[160];
-    const dnnl_version_t *v = dnnl_version();
+    static _Thread_local char text[224];
+    const ons_backend *backend = ons_compute_backend(c);
 
-    snprintf(text, sizeof text, "%s, oneDNN %d.%d.%d, ISA %d, %d threads", ons_compute_backend(c)->name,
-             v->major, v->minor, v->patch, (int)dnnl_get_effective_cpu_isa(), ons_compute_threads(c));
+    snprintf(text, sizeof text, "%s, %s, %d threads", backend->name, backend->machine(),
+             ons_compute_threads(c));
     return text;
 }

@@ -1,6 +1,7 @@
 /*
  * Layers: no file under src/ includes a header of a later layer. The order here is the project's; a new folder
  * must be entered into it. One exception: weights read and write safetensors, whose header the io layer owns.
+ * Outside of backend nobody names a backend or includes a library that one is made of.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -42,6 +43,24 @@ static bool may_include(const char *file, const char *header)
     return own >= 0 && (strchr(header, '/') ? other >= 0 && other <= own : true);
 }
 
+/* A line of code that only the backend layer may have. Headers are told by the file's name alone, so that
+ * <oneapi/dnnl/dnnl.h> is found too. */
+static bool is_of_a_backend(const char *line)
+{
+    static const char *const words[] = {"ons_backend_cpu", "ons_backend_ref", "ons_cpu_",    "ons_onednn_",
+                                        "dnnl.h",          "backend/cpu/",    "backend/ref/"};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strstr(line, words[i]))
+            return true;
+    return false;
+}
+
+static bool may_name_backends(const char *file)
+{
+    return find_layer(file) == find_layer("backend/");
+}
+
 typedef struct scan {
     const char *root; /* .../src */
     int n_files, n_includes, n_wrong;
@@ -56,6 +75,10 @@ static void scan_file(scan *s, const char *path)
     assert_non_null(f);
     s->n_files++;
     for (int number = 1; fgets(line, sizeof line, f); number++) {
+        if (!may_name_backends(relative) && is_of_a_backend(line)) {
+            print_error("src/%s:%d names what only backend knows: %s", relative, number, line);
+            s->n_wrong++;
+        }
         if (sscanf(line, " # include \"%511[^\"]\"", header) != 1)
             continue;
         s->n_includes++;
@@ -126,9 +149,25 @@ static void test_rule(void **state)
     assert_false(may_include("unknown/thing.c", "base/status.h"));
 }
 
+static void test_backends_are_hidden(void **state)
+{
+    (void)state;
+    assert_true(is_of_a_backend("#include <dnnl.h>\n"));
+    assert_true(is_of_a_backend("#include <oneapi/dnnl/dnnl.h>\n"));
+    assert_true(is_of_a_backend("    b = &ons_backend_ref64;\n"));
+    assert_true(is_of_a_backend("#include \"backend/cpu/cpu.h\"\n"));
+    assert_false(is_of_a_backend("    b = ons_backend_default();\n"));
+    assert_false(is_of_a_backend("#include \"backend/backend.h\"\n"));
+    assert_true(may_name_backends("backend/cpu/onednn.c"));
+    assert_true(may_name_backends("backend/registry.c"));
+    assert_false(may_name_backends("train/checkpoint.c"));
+    assert_false(may_name_backends("weights/packed.c"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sources), cmocka_unit_test(test_rule)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sources), cmocka_unit_test(test_rule),
+                                       cmocka_unit_test(test_backends_are_hidden)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,8 @@ static ons_dtype native_precision(void)
     return ONS_F32;
 }
 
-const ons_backend test_backend = {"test", find_kernels, ONS_F32, native_precision, NULL, NULL, NULL};
+const ons_backend test_backend = {
+    .name = "test", .kernels = find_kernels, .real = ONS_F32, .native_precision = native_precision};
 
 void test_backend_reset(void)
 {

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/onednn_probe.h"
 
 enum { MAX_ROWS = 12 };
 
@@ -133,5 +134,12 @@ static bool keeps_16_bits(const ons_node *n)
     return own && !own->refuse(n);
 }
 
-const ons_backend ons_backend_cpu = {
-    "cpu", find_kernels, ONS_F32, find_native, fuses_upsampling, ons_cpu_has_int8, keeps_16_bits};
+const ons_backend ons_backend_cpu = {.name = "cpu",
+                                     .kernels = find_kernels,
+                                     .real = ONS_F32,
+                                     .native_precision = find_native,
+                                     .fuses_upsampling = fuses_upsampling,
+                                     .multiplies_8_bits = ons_cpu_has_int8,
+                                     .keeps_16_bits = keeps_16_bits,
+                                     .machine = ons_cpu_machine,
+                                     .probe = ons_onednn_probe};

@@ -8,6 +8,9 @@
 /* Width of the regions that libraries on OpenMP open from this thread; returns what it was, to be put back. */
 int ons_cpu_set_threads(int n);
 
+/* The backend's `machine`. */
+const char *ons_cpu_machine(void);
+
 /* One build of the kernels for an instruction set. */
 typedef struct ons_cpu_variant {
     const char *name;                        /* "generic", "avx2", "avx512" */

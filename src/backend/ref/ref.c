@@ -46,8 +46,19 @@ static bool multiplies_8_bits(void)
     return true;
 }
 
+static const char *machine(void)
+{
+    return "reference kernels";
+}
+
 #ifdef ONS_REAL_DOUBLE
-const ons_backend ons_backend_ref64 = {"ref64", kernels, ONS_F64, native, NULL, multiplies_8_bits, NULL};
+const ons_backend ons_backend_ref64 = {.name = "ref64",
+                                       .real = ONS_F64,
 #else
-const ons_backend ons_backend_ref = {"ref", kernels, ONS_F32, native, NULL, multiplies_8_bits, NULL};
+const ons_backend ons_backend_ref = {.name = "ref",
+                                     .real = ONS_F32,
 #endif
+                                       .kernels = kernels,
+                                       .native_precision = native,
+                                       .multiplies_8_bits = multiplies_8_bits,
+                                       .machine = machine};

@@ -1,15 +1,17 @@
 /*
- * See onednn_conv.h. Operands keep whatever layout the implementation asks for: reordering to and from it is
+ * See onednn_probe.h. Operands keep whatever layout the implementation asks for: reordering to and from it is
  * not timed, which is to the roofline's favour.
  */
-#include "bench/onednn_conv.h"
+#include "backend/cpu/onednn_probe.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
+#include "backend/cpu/cpu.h"
 #include "base/memory.h"
 #include "base/random.h"
 
-struct ons_bench_onednn_conv {
+typedef struct conv {
+    ons_probe base;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_desc_t hint, pd; /* hint: the forward one, NULL for forward itself */
@@ -17,13 +19,13 @@ struct ons_bench_onednn_conv {
     dnnl_memory_t memory[3];
     float *data[3];
     dnnl_exec_arg_t args[3];
-    const char *name;
     bool bf16;
-};
+    int n_threads;
+} conv;
 
 enum { X, W, Y };
 
-static dnnl_data_type_t type_of(const ons_bench_onednn_conv *b, int which, int operand)
+static dnnl_data_type_t type_of(const conv *b, int which, int operand)
 {
     return b->bf16 && !(which == 2 && operand == W) ? dnnl_bf16 : dnnl_f32;
 }
@@ -37,7 +39,7 @@ static dnnl_memory_desc_t make_desc(const dnnl_dims_t dims, dnnl_data_type_t typ
     return md;
 }
 
-static void make_primitive_desc(ons_bench_onednn_conv *b, int which, dnnl_alg_kind_t alg,
+static void make_primitive_desc(conv *b, int which, dnnl_alg_kind_t alg,
                                 const dnnl_dims_t dims[3], dnnl_primitive_desc_t *pd)
 {
     const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
@@ -61,7 +63,7 @@ static void make_primitive_desc(ons_bench_onednn_conv *b, int which, dnnl_alg_ki
 #else
 typedef const dnnl_memory_desc_t *const_dnnl_memory_desc_t;
 
-static void make_primitive_desc(ons_bench_onednn_conv *b, int which, dnnl_alg_kind_t alg,
+static void make_primitive_desc(conv *b, int which, dnnl_alg_kind_t alg,
                                 const dnnl_dims_t dims[3], dnnl_primitive_desc_t *pd)
 {
     const dnnl_dims_t ones = {1, 1};
@@ -82,7 +84,7 @@ static void make_primitive_desc(ons_bench_onednn_conv *b, int which, dnnl_alg_ki
 #endif
 
 /* Numbers in [0, 1) in either type: two bf16 lie in the halves of each float, and are made so. */
-static bool make_operand(ons_bench_onednn_conv *b, int which, int i, dnnl_query_t what, int arg)
+static bool make_operand(conv *b, int which, int i, dnnl_query_t what, int arg)
 {
     const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(b->pd, what, 0);
     size_t bytes = dnnl_memory_desc_get_size(md);
@@ -98,7 +100,7 @@ static bool make_operand(ons_bench_onednn_conv *b, int which, int i, dnnl_query_
     return true;
 }
 
-static bool make_operands(ons_bench_onednn_conv *b, int which)
+static bool make_operands(conv *b, int which)
 {
     return make_operand(b, which, X, which == 1 ? dnnl_query_diff_src_md : dnnl_query_src_md,
                         which == 1 ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC) &&
@@ -108,49 +110,10 @@ static bool make_operands(ons_bench_onednn_conv *b, int which)
                         which == 0 ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST);
 }
 
-ons_bench_onednn_conv *ons_bench_onednn_conv_create(int which, bool winograd, int64_t n, int64_t h, int64_t c,
-                                                    int64_t o, bool bf16)
+static void destroy(ons_probe *p)
 {
-    const dnnl_dims_t dims[3] = {{n, c, h, h}, {o, c, 3, 3}, {n, o, h, h}};
-    dnnl_alg_kind_t alg = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    ons_bench_onednn_conv *b = ons_calloc(1, sizeof *b);
+    conv *b = (conv *)p;
 
-    if (!b)
-        return NULL;
-    b->bf16 = bf16;
-    if (dnnl_engine_create(&b->engine, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&b->stream, b->engine, dnnl_stream_default_flags) != dnnl_success)
-        goto fail;
-    if (which > 0)
-        make_primitive_desc(b, 0, alg, dims, &b->hint);
-    if (which == 0 || b->hint)
-        make_primitive_desc(b, which, alg, dims, &b->pd);
-    if (!b->pd || dnnl_primitive_create(&b->primitive, b->pd) != dnnl_success || !make_operands(b, which))
-        goto fail;
-    dnnl_primitive_desc_query(b->pd, dnnl_query_impl_info_str, 0, &b->name);
-    return b;
-fail:
-    ons_bench_onednn_conv_destroy(b);
-    return NULL;
-}
-
-void ons_bench_onednn_conv_run(void *context)
-{
-    ons_bench_onednn_conv *b = context;
-
-    dnnl_primitive_execute(b->primitive, b->stream, 3, b->args);
-    dnnl_stream_wait(b->stream);
-}
-
-const char *ons_bench_onednn_conv_name(const ons_bench_onednn_conv *b)
-{
-    return b->name;
-}
-
-void ons_bench_onednn_conv_destroy(ons_bench_onednn_conv *b)
-{
-    if (!b)
-        return;
     for (int i = 0; i < 3; i++) {
         if (b->memory[i])
             dnnl_memory_destroy(b->memory[i]);
@@ -167,4 +130,58 @@ void ons_bench_onednn_conv_destroy(ons_bench_onednn_conv *b)
     if (b->engine)
         dnnl_engine_destroy(b->engine);
     ons_free(b);
+}
+
+static void run(ons_probe *p)
+{
+    conv *b = (conv *)p;
+    const int before = ons_cpu_set_threads(b->n_threads);
+
+    dnnl_primitive_execute(b->primitive, b->stream, 3, b->args);
+    dnnl_stream_wait(b->stream);
+    ons_cpu_set_threads(before);
+}
+
+/* which: 0 forward, 1 backward-data, 2 backward-weights. False: this oneDNN has none for it here. */
+static bool make_conv(conv *b, int which, const dnnl_dims_t dims[3], bool winograd)
+{
+    const dnnl_alg_kind_t alg = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+
+    if (dnnl_engine_create(&b->engine, dnnl_cpu, 0) != dnnl_success ||
+        dnnl_stream_create(&b->stream, b->engine, dnnl_stream_default_flags) != dnnl_success)
+        return false;
+    if (which > 0)
+        make_primitive_desc(b, 0, alg, dims, &b->hint);
+    if (which == 0 || b->hint)
+        make_primitive_desc(b, which, alg, dims, &b->pd);
+    if (!b->pd || dnnl_primitive_create(&b->primitive, b->pd) != dnnl_success || !make_operands(b, which))
+        return false;
+    dnnl_primitive_desc_query(b->pd, dnnl_query_impl_info_str, 0, &b->base.name);
+    return true;
+}
+
+static bool is_ordinary(const ons_node *n, const ons_shape *x)
+{
+    return n->attrs.conv.stride == 1 && x->d[1] == x->d[2] && n->attrs.conv.pad_top == 1 &&
+           n->attrs.conv.pad_left == 1 && n->attrs.conv.pad_bottom == 1 && n->attrs.conv.pad_right == 1;
+}
+
+ons_probe *ons_onednn_probe_conv(const ons_node *n, int n_threads, bool fast)
+{
+    const int which = n->op == ONS_OP_CONV2D ? 0 : n->op == ONS_OP_CONV2D_GRAD_X ? 1 : 2;
+    const ons_shape *x = which == 1 ? &n->out[0]->shape : &n->in[0]->shape,
+                    *w = which == 2 ? &n->out[0]->shape : &n->in[1]->shape;
+    const dnnl_dims_t dims[3] = {{x->d[0], x->d[3], x->d[1], x->d[1]},
+                                 {w->d[0], x->d[3], 3, 3},
+                                 {x->d[0], w->d[0], x->d[1], x->d[1]}};
+    conv *b;
+
+    if (!is_ordinary(n, x) || w->d[1] != 3 || w->d[2] != 3 || !(b = ons_calloc(1, sizeof *b)))
+        return NULL;
+    *b = (conv){.base = {"oneDNN", "", run, destroy}, .n_threads = n_threads};
+    b->bf16 = n->in[0]->dtype == ONS_BF16;
+    if (make_conv(b, which, dims, fast))
+        return &b->base;
+    destroy(&b->base);
+    return NULL;
 }
