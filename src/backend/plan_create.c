@@ -140,6 +140,14 @@ static onestep_status find_used_slots(ons_plan *p)
     return ONESTEP_OK;
 }
 
+/* Weights are read by as many threads as the plan runs on. */
+static void share_threads(ons_plan *p)
+{
+    for (int i = 0; i < ONS_MAX_PARAM_SETS; i++)
+        if (p->options.params[i])
+            ons_params_set_threads(p->options.params[i], p->options.compute.n_threads);
+}
+
 onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, ons_plan **out)
 {
     ons_plan *p = ons_calloc(1, sizeof *p);
@@ -173,6 +181,7 @@ onestep_status ons_plan_create(ons_graph **g, const ons_plan_options *options, o
     ONS_TRY(ons_graph_optimise(p->graph, p->options.passes_off, type));
     ONS_TRY(find_used_slots(p));
     ONS_TRY(ons_plan_check_params(p));
+    share_threads(p);
     ONS_TRY(create_buffers(p));
     ONS_TRY(create_steps(p));
     ONS_TRY(ons_plan_layout(p));

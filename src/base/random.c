@@ -10,7 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/parallel.h"
 #include "base/system.h"
+
+enum { GRAIN = 2048 }; /* blocks of four that are worth a thread */
 
 void ons_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
@@ -113,30 +116,55 @@ static void four_uniforms(uint64_t seed, uint64_t stream, uint64_t block, float 
         out[i] = (float)(w[i] >> 8) * 0x1p-24f;
 }
 
-static void fill(void (*four)(uint64_t, uint64_t, uint64_t, float[4]), uint64_t seed, uint64_t stream,
-                 uint64_t offset, float *dst, size_t n)
-{
-    uint64_t first = offset / 4, last = (offset + n + 3) / 4;
+typedef struct fill_job {
+    void (*four)(uint64_t seed, uint64_t stream, uint64_t block, float out[4]);
+    uint64_t seed, stream, offset;
+    float *dst;
+    size_t n;
+} fill_job;
 
-#pragma omp parallel for schedule(static) if (n > 16384)
-    for (uint64_t block = first; block < last; block++) {
+/* Blocks of four, counted from the one that `offset` lies in. */
+static void fill_blocks(void *context, int64_t begin, int64_t end, int piece)
+{
+    const fill_job *j = context;
+    const uint64_t first = j->offset / 4;
+
+    (void)piece;
+    for (uint64_t block = first + (uint64_t)begin; block < first + (uint64_t)end; block++) {
         float v[4];
 
-        four(seed, stream, block, v);
+        j->four(j->seed, j->stream, block, v);
         for (uint64_t k = 0; k < 4; k++)
-            if (block * 4 + k >= offset && block * 4 + k < offset + n)
-                dst[block * 4 + k - offset] = v[k];
+            if (block * 4 + k >= j->offset && block * 4 + k < j->offset + j->n)
+                j->dst[block * 4 + k - j->offset] = v[k];
     }
+}
+
+static void fill(int n_threads, fill_job j)
+{
+    const uint64_t first = j.offset / 4, last = (j.offset + j.n + 3) / 4;
+
+    ons_parallel_for(n_threads, (int64_t)(last - first), GRAIN, fill_blocks, &j);
 }
 
 void ons_randn(uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n)
 {
-    fill(four_normals, seed, stream, offset, dst, n);
+    ons_randn_by(1, seed, stream, offset, dst, n);
+}
+
+void ons_randn_by(int n_threads, uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n)
+{
+    fill(n_threads, (fill_job){four_normals, seed, stream, offset, dst, n});
 }
 
 void ons_rand_uniform(uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n)
 {
-    fill(four_uniforms, seed, stream, offset, dst, n);
+    ons_rand_uniform_by(1, seed, stream, offset, dst, n);
+}
+
+void ons_rand_uniform_by(int n_threads, uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n)
+{
+    fill(n_threads, (fill_job){four_uniforms, seed, stream, offset, dst, n});
 }
 
 uint64_t ons_rand_u64(uint64_t seed, uint64_t stream, uint64_t index)

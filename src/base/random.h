@@ -15,6 +15,9 @@ void ons_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
 /* dst[i] = normal number (offset + i) of `stream` under `seed`; uniform in [0,1) likewise. */
 void ons_randn(uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n);
 void ons_rand_uniform(uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n);
+/* The same numbers by up to n_threads threads. */
+void ons_randn_by(int n_threads, uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n);
+void ons_rand_uniform_by(int n_threads, uint64_t seed, uint64_t stream, uint64_t offset, float *dst, size_t n);
 /* One 64-bit word: number `index` of `stream` under `seed`. */
 uint64_t ons_rand_u64(uint64_t seed, uint64_t stream, uint64_t index);
 /* Unbiased integer in [0, bound), bound > 0. */

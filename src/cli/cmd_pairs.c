@@ -87,7 +87,8 @@ static int run(const cli_call *call)
     ONS_TRY(cli_open_energy(&a->run, &energy));
     o.energy = energy;
     ONS_TRY(cli_open_model(&a->model, &o.compute, &m));
-    ONS_TRY(ons_dataset_open(a->run.data, &(ons_dataset_options){.size = 0}, &d));
+    ONS_TRY(
+        ons_dataset_open(a->run.data, &(ons_dataset_options){.size = 0, .n_threads = o.compute.n_threads}, &d));
     st = ons_pairs_make(m, d, &o);
 fail:
     ons_dataset_close(&d);

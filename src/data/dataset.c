@@ -7,11 +7,13 @@
  */
 #include "data/parts.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/parallel.h"
 #include "base/system.h"
 #include "data/picture.h"
 
@@ -124,21 +126,36 @@ static void settle_pending(ons_dataset *d)
     d->n_pending = d->pending_bytes = 0;
 }
 
+typedef struct decode_job {
+    ons_dataset *data;
+    _Atomic size_t next; /* pictures differ in size: whoever is free takes one */
+    atomic_bool no_memory;
+} decode_job;
+
+static void decode_pictures(void *context, int piece, int n_pieces)
+{
+    decode_job *j = context;
+    size_t i;
+
+    (void)piece;
+    (void)n_pieces;
+    while ((i = atomic_fetch_add(&j->next, 1)) < j->data->n_pending)
+        if (decode_pending(&j->data->pending[i], j->data->size) == ONESTEP_NO_MEMORY)
+            atomic_store(&j->no_memory, true);
+}
+
 onestep_status ons_dataset_flush(ons_dataset *d)
 {
-    const long n = (long)d->n_pending;
-    bool no_memory = false;
+    decode_job j = {.data = d};
 
-#pragma omp parallel for schedule(dynamic, 8) num_threads(d->n_threads) reduction(|| : no_memory)
-    for (long i = 0; i < n; i++)
-        no_memory = decode_pending(&d->pending[i], d->size) == ONESTEP_NO_MEMORY || no_memory;
+    ons_parallel(d->n_pending > 1 ? d->n_threads : 1, decode_pictures, &j);
     settle_pending(d);
     size_t kept = 0;
     for (size_t i = 0; i < d->n; i++)
         if (d->items[i].id)
             d->items[kept++] = d->items[i];
     d->n = kept;
-    return no_memory ? report_no_memory() : ONESTEP_OK;
+    return j.no_memory ? report_no_memory() : ONESTEP_OK;
 }
 
 static bool ends_with(const char *name, const char *ending)

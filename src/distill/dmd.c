@@ -166,7 +166,8 @@ static onestep_status load_fresh(dmd *s, const generator *gen, int64_t step)
     int32_t *ids = ons_plan_input(gen->plan, "ids");
     size_t values = (size_t)gen->n_dm * s->latent;
 
-    ons_randn(r->seed, ONS_STREAM_GENERATOR_NOISE, (uint64_t)step * values, z, values);
+    ons_randn_by(ons_compute_threads(&s->ctx->compute), r->seed, ONS_STREAM_GENERATOR_NOISE,
+                 (uint64_t)step * values, z, values);
     for (int i = 0; i < gen->n_dm; i++) {
         ons_draw draw =
             ons_dataset_draw(s->ctx->d, r->seed + 17, (uint64_t)step * (uint64_t)gen->n_dm + (uint64_t)i, 0,
@@ -212,7 +213,8 @@ static void load_noise_levels(dmd *s, ons_plan *plan, const char *prefix, int n,
         a[i] = (float)ons_schedule_a(schedule, v);
         sigma[i] = (float)ons_schedule_s(schedule, v);
     }
-    ons_randn(s->ctx->r->seed, (uint64_t)stream_e, index * (uint64_t)n * s->latent, e, (size_t)n * s->latent);
+    ons_randn_by(ons_compute_threads(&s->ctx->compute), s->ctx->r->seed, (uint64_t)stream_e,
+                 index * (uint64_t)n * s->latent, e, (size_t)n * s->latent);
 }
 
 static void load_pairs(dmd *s, const generator *gen, int64_t step)

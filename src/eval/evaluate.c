@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "eval/section.h"
 #include "metrics/metrics.h"
 
@@ -36,18 +37,26 @@ fail:
     return st;
 }
 
+static void make_thumbnails(void *context, int64_t begin, int64_t end, int piece)
+{
+    const ons_eval_context *x = context;
+    const int side = x->options->side;
+
+    (void)piece;
+    for (int64_t i = begin; i < end; i++)
+        ons_thumbnail(ons_dataset_at(x->data, (size_t)i)->rgb, side, side, x->thumbs + i * ONS_THUMB_FEATURES);
+}
+
 static onestep_status open_context(ons_eval_context *x)
 {
-    int side = x->options->side, f = ons_embedder_n_features(x->embedder);
+    int f = ons_embedder_n_features(x->embedder);
     size_t n = x->n_items;
 
     x->thumbs = ons_malloc((n + 1) * ONS_THUMB_FEATURES * sizeof *x->thumbs);
     x->train = ons_malloc((n + 1) * (size_t)f * sizeof *x->train);
     if (!x->thumbs || !x->train)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the features of %zu pictures", n);
-#pragma omp parallel for schedule(static) num_threads(ons_embedder_n_threads(x->embedder))
-    for (size_t i = 0; i < n; i++)
-        ons_thumbnail(ons_dataset_at(x->data, i)->rgb, side, side, x->thumbs + i * ONS_THUMB_FEATURES);
+    ons_parallel_for(ons_embedder_n_threads(x->embedder), (int64_t)n, 1, make_thumbnails, x);
     return embed_training(x);
 }
 

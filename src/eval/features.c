@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "base/system.h"
 #include "train/contrastive.h"
 
@@ -153,6 +154,22 @@ static void take_rows(ons_plan *p, const char *name, float *dst, int64_t first, 
         memcpy(dst + first * width, ons_plan_result(p, name), (size_t)(k * width) * sizeof *dst);
 }
 
+typedef struct fit_job {
+    float *pixels;
+    const uint8_t *rgb;
+    int size, side;
+} fit_job;
+
+static void fit_pictures(void *context, int64_t begin, int64_t end, int piece)
+{
+    const fit_job *j = context;
+    const int64_t values = (int64_t)j->size * j->size * 3, bytes = (int64_t)j->side * j->side * 3;
+
+    (void)piece;
+    for (int64_t i = begin; i < end; i++)
+        fit_picture(j->pixels + i * values, j->size, j->rgb + i * bytes, j->side);
+}
+
 onestep_status ons_embed_pictures(ons_embedder *e, const uint8_t *rgb, int64_t n, int side, float *features,
                                   float *embedding)
 {
@@ -166,9 +183,8 @@ onestep_status ons_embed_pictures(ons_embedder *e, const uint8_t *rgb, int64_t n
 
         for (size_t i = (size_t)k * values; i < BATCH * values; i++)
             pixels[i] = 1;
-#pragma omp parallel for schedule(static) num_threads(e->n_threads)
-        for (int64_t i = 0; i < k; i++)
-            fit_picture(pixels + (size_t)i * values, size, rgb + (size_t)(first + i) * bytes, side);
+        ons_parallel_for(e->n_threads, k, 1, fit_pictures,
+                         &(fit_job){pixels, rgb + (size_t)first * bytes, size, side});
         ONS_TRY(ons_plan_run(e->picture_plan));
         take_rows(e->picture_plan, "features", features, first, k, e->n_features);
         take_rows(e->picture_plan, "embedding", embedding, first, k, e->n_embedding);

@@ -1,13 +1,15 @@
 /*
  * Everything that looks for nearest rows: precision and recall, copies, retrieval, diversity. Plain double
  * loops over all pairs in the order of memory; at a few thousand pictures of some hundred features that takes
- * seconds, so trees or matrix products would only add code. Rows are independent, hence the parallel loops give
- * the same bits on any thread count.
+ * seconds, so trees or matrix products would only add code. What a row finds is kept by row and counted
+ * afterwards, so that the bits are the same on any thread count.
  */
 #include <math.h>
 #include <float.h>
+#include <stdatomic.h>
 
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "metrics/metrics.h"
 
 enum { K_NEAREST = 3 };
@@ -55,29 +57,50 @@ static double kth_nearest(const float *x, int64_t n, int d, int64_t i, int k)
     return best[k - 1];
 }
 
+typedef struct cover_job {
+    const float *a, *b;
+    int64_t n_a;
+    int d;
+    double *radius; /* [n_a] */
+    atomic_llong hits;
+} cover_job;
+
+static void find_radii(void *context, int64_t begin, int64_t end, int piece)
+{
+    const cover_job *c = context;
+    const int k = c->n_a - 1 < K_NEAREST ? (int)(c->n_a - 1) : K_NEAREST;
+
+    (void)piece;
+    for (int64_t i = begin; i < end; i++)
+        c->radius[i] = kth_nearest(c->a, c->n_a, c->d, i, k);
+}
+
+static void count_hits(void *context, int64_t begin, int64_t end, int piece)
+{
+    cover_job *c = context;
+
+    (void)piece;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t j = 0; j < c->n_a; j++)
+            if (square_distance(c->b + i * c->d, c->a + j * c->d, c->d) <= c->radius[j]) {
+                atomic_fetch_add(&c->hits, 1);
+                break;
+            }
+}
+
 /* Share of rows of b that lie within a sphere of a. */
 static onestep_status covered_share(const float *a, int64_t n_a, const float *b, int64_t n_b, int d,
                                     int n_threads, double *share)
 {
-    int k = n_a - 1 < K_NEAREST ? (int)(n_a - 1) : K_NEAREST;
-    double *radius = ons_malloc((size_t)n_a * sizeof *radius);
-    int64_t hits = 0;
+    cover_job c = {.a = a, .b = b, .n_a = n_a, .d = d, .radius = ons_malloc((size_t)n_a * sizeof *c.radius)};
 
-    if (!radius)
+    if (!c.radius)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for precision and recall of %lld pictures",
                         (long long)n_a);
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t i = 0; i < n_a; i++)
-        radius[i] = kth_nearest(a, n_a, d, i, k);
-#pragma omp parallel for schedule(static) num_threads(n_threads) reduction(+ : hits)
-    for (int64_t i = 0; i < n_b; i++)
-        for (int64_t j = 0; j < n_a; j++)
-            if (square_distance(b + i * d, a + j * d, d) <= radius[j]) {
-                hits++;
-                break;
-            }
-    *share = (double)hits / (double)n_b;
-    ons_free(radius);
+    ons_parallel_for(n_threads, n_a, 1, find_radii, &c);
+    ons_parallel_for(n_threads, n_b, 1, count_hits, &c);
+    *share = (double)c.hits / (double)n_b;
+    ons_free(c.radius);
     return ONESTEP_OK;
 }
 
@@ -105,26 +128,41 @@ static double dot_product(const float *a, const float *b, int d)
     return sum;
 }
 
+typedef struct retrieve_job {
+    const float *captions, *pictures;
+    int64_t n;
+    int d;
+    atomic_llong top1, top5;
+} retrieve_job;
+
+static void rank_captions(void *context, int64_t begin, int64_t end, int piece)
+{
+    retrieve_job *r = context;
+    const int d = r->d;
+
+    (void)piece;
+    for (int64_t i = begin; i < end; i++) {
+        double own = dot_product(r->captions + i * d, r->pictures + i * d, d);
+        int64_t better = 0;
+
+        for (int64_t j = 0; j < r->n; j++)
+            better += j != i && dot_product(r->captions + i * d, r->pictures + j * d, d) >= own;
+        atomic_fetch_add(&r->top1, better < 1);
+        atomic_fetch_add(&r->top5, better < 5);
+    }
+}
+
 void ons_retrieve(const float *captions, const float *pictures, int64_t n, int d, int n_threads,
                   ons_retrieval *out)
 {
-    int64_t top1 = 0, top5 = 0;
+    retrieve_job r = {.captions = captions, .pictures = pictures, .n = n, .d = d};
     double clip = 0;
 
     for (int64_t i = 0; i < n; i++)
         clip += dot_product(captions + i * d, pictures + i * d, d);
-#pragma omp parallel for schedule(static) num_threads(n_threads) reduction(+ : top1, top5)
-    for (int64_t i = 0; i < n; i++) {
-        double own = dot_product(captions + i * d, pictures + i * d, d);
-        int64_t better = 0;
-
-        for (int64_t j = 0; j < n; j++)
-            better += j != i && dot_product(captions + i * d, pictures + j * d, d) >= own;
-        top1 += better < 1;
-        top5 += better < 5;
-    }
-    out->top1 = n ? (double)top1 / (double)n : 0;
-    out->top5 = n ? (double)top5 / (double)n : 0;
+    ons_parallel_for(n_threads, n, 1, rank_captions, &r);
+    out->top1 = n ? (double)r.top1 / (double)n : 0;
+    out->top5 = n ? (double)r.top5 / (double)n : 0;
     out->clip = n ? clip / (double)n : 0;
 }
 
@@ -144,6 +182,31 @@ static double nearest(const float *x, const float *to, int64_t n_to, int d, int6
     return best;
 }
 
+typedef struct nearest_job {
+    const float *from, *to;
+    int64_t n_to;
+    int d;
+    bool skip_same;
+    double *distance; /* squared; NULL: not wanted */
+    int64_t *index;   /* the same */
+} nearest_job;
+
+static void find_nearest(void *context, int64_t begin, int64_t end, int piece)
+{
+    const nearest_job *j = context;
+
+    (void)piece;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t index;
+        double s = nearest(j->from + i * j->d, j->to, j->n_to, j->d, j->skip_same ? i : -1, &index);
+
+        if (j->distance)
+            j->distance[i] = s;
+        if (j->index)
+            j->index[i] = index;
+    }
+}
+
 double ons_nearest_distance(const float *from, int64_t n_from, const float *to, int64_t n_to, int d,
                             int n_threads, bool skip_same)
 {
@@ -152,12 +215,8 @@ double ons_nearest_distance(const float *from, int64_t n_from, const float *to, 
 
     if (!each)
         return NAN;
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t i = 0; i < n_from; i++) {
-        int64_t index;
-
-        each[i] = nearest(from + i * d, to, n_to, d, skip_same ? i : -1, &index);
-    }
+    ons_parallel_for(n_threads, n_from, 1, find_nearest,
+                     &(nearest_job){from, to, n_to, d, skip_same, each, NULL});
     for (int64_t i = 0; i < n_from; i++)
         if (each[i] < DBL_MAX) {
             sum += sqrt(each[i]);
@@ -170,9 +229,7 @@ double ons_nearest_distance(const float *from, int64_t n_from, const float *to, 
 void ons_nearest_index(const float *from, int64_t n_from, const float *to, int64_t n_to, int d, int n_threads,
                        int64_t *index)
 {
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t i = 0; i < n_from; i++)
-        nearest(from + i * d, to, n_to, d, -1, &index[i]);
+    ons_parallel_for(n_threads, n_from, 1, find_nearest, &(nearest_job){from, to, n_to, d, false, NULL, index});
 }
 
 double ons_diversity(const float *x, int64_t n_captions, int n_seeds, int d)

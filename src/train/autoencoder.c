@@ -123,7 +123,7 @@ static void load_batch(stage *s, int64_t step)
                         size, r->vae.flip && (u & 1), (int)((u >> 8) % (uint64_t)span) - r->vae.shift,
                         (int)((u >> 32) % (uint64_t)span) - r->vae.shift);
     }
-    ons_randn(r->seed, ONS_STREAM_VAE_NOISE, (uint64_t)step * values, noise, values);
+    ons_randn_by(s->n_threads, r->seed, ONS_STREAM_VAE_NOISE, (uint64_t)step * values, noise, values);
 }
 
 static onestep_status save(stage *s)
@@ -218,6 +218,7 @@ onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_option
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory to start training");
         goto fail;
     }
+    ons_params_set_threads(m->vae, s.n_threads);
     ons_params_init(m->vae, r->seed);
     ONS_TRY(ons_adamw_create(m->vae, s.n_threads, &s.optimizer));
     ONS_TRY(ons_params_clone(m->vae, true, &s.ema));

@@ -234,6 +234,7 @@ onestep_status ons_contrastive_train(const ons_contrastive_options *given, ons_f
     config = describe_network(&o, tokenizer);
     ONS_TRY(ons_features_create(&config, tokenizer, &f));
     tokenizer = NULL;
+    ons_params_set_threads(f->params, ons_compute_threads(&o.compute));
     ons_params_init(f->params, o.seed);
     ONS_TRY(ons_adamw_create(f->params, ons_compute_threads(&o.compute), &adam));
     ONS_TRY(make_plan(&o, f, adam, &plan));

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/parallel.h"
 #include "base/random.h"
 
 enum { STREAM_AUGMENT = 301, MAX_SHIFT = 2 };
@@ -78,11 +79,31 @@ static void fill_targets(const ons_contrastive_batch *b, const ons_draw *draws)
     }
 }
 
+typedef struct warp_job {
+    const ons_contrastive_batch *b;
+    const ons_draw *draws;
+    int64_t step;
+} warp_job;
+
+static void warp_pictures(void *context, int64_t begin, int64_t end, int piece)
+{
+    const warp_job *j = context;
+    const ons_contrastive_batch *b = j->b;
+    const int64_t values = (int64_t)b->size * b->size * 3;
+
+    (void)piece;
+    for (int64_t i = begin; i < end; i++) {
+        float random[3];
+
+        ons_rand_uniform(b->seed, STREAM_AUGMENT, (uint64_t)(j->step * b->n + i) * 3, random, 3);
+        warp(b->pixels + i * values, ons_dataset_at(b->data, j->draws[i].item)->rgb, b->size, random);
+    }
+}
+
 onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_t step)
 {
     onestep_status st = ONESTEP_OK;
     int n = b->n, context = ons_tokenizer_context(b->tokenizer);
-    size_t values = (size_t)b->size * (size_t)b->size * 3;
     ons_draw draws[ONS_CONTRASTIVE_MAX_BATCH];
 
     for (int i = 0; i < n; i++) {
@@ -93,13 +114,7 @@ onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_
         ONS_TRY(ons_tokenizer_encode(b->tokenizer, draws[i].caption, b->ids + i * context, &used, NULL));
         b->ends[i] = used - 1;
     }
-#pragma omp parallel for schedule(static) num_threads(b->n_threads)
-    for (int i = 0; i < n; i++) {
-        float random[3];
-
-        ons_rand_uniform(b->seed, STREAM_AUGMENT, ((uint64_t)step * (uint64_t)n + (uint64_t)i) * 3, random, 3);
-        warp(b->pixels + (size_t)i * values, ons_dataset_at(b->data, draws[i].item)->rgb, b->size, random);
-    }
+    ons_parallel_for(b->n_threads, n, 1, warp_pictures, &(warp_job){b, draws, step});
     fill_targets(b, draws);
 fail:
     return st;

@@ -1,13 +1,14 @@
 /*
  * AdamW as loops over whole regions: parameters lie one after another, so one pass reads gradient, moments and
  * master once. Decay differs by parameter kind, hence the walk by parameter; each parameter is split over
- * threads statically.
+ * threads.
  */
 #include "train/optimizer.h"
 
 #include <math.h>
 
 #include "base/memory.h"
+#include "base/parallel.h"
 
 struct ons_adamw {
     ons_params *params; /* not owned */
@@ -74,9 +75,9 @@ void ons_adamw_set_steps(ons_adamw *o, int64_t steps)
     o->steps = steps;
 }
 
-enum {
-    BLOCK = 4096
-}; /* floats per partial sum: fixed, so that the order of additions never depends on threads */
+/* BLOCK: floats per partial sum, fixed, so that the order of additions never depends on threads; SUMS: such
+ * sums that are taken before they are added up; GRAIN: floats that are worth a thread. */
+enum { BLOCK = 4096, SUMS = 256, GRAIN = 8192 };
 
 static void sum_block(const float *x, size_t n, double part[8])
 {
@@ -86,52 +87,76 @@ static void sum_block(const float *x, size_t n, double part[8])
         part[j & 7] += (double)x[j] * x[j];
 }
 
-static double sum_squares(const float *x, size_t n, int n_threads)
+typedef struct sum_job {
+    const float *x;
+    size_t n;
+    double parts[SUMS][8];
+} sum_job;
+
+static void sum_blocks(void *context, int64_t begin, int64_t end, int piece)
 {
-    enum { BATCH = 256 };
-    double parts[BATCH][8], total = 0;
+    sum_job *j = context;
 
-    for (size_t i = 0; i < n; i += (size_t)BATCH * BLOCK) {
-        size_t left = n - i, blocks = (left + BLOCK - 1) / BLOCK;
-        int count = (int)(blocks < BATCH ? blocks : BATCH);
+    (void)piece;
+    for (int64_t b = begin; b < end; b++) {
+        size_t at = (size_t)b * BLOCK;
 
-#pragma omp parallel for schedule(static) num_threads(n_threads) if (count > 16)
-        for (int b = 0; b < count; b++) {
-            size_t at = (size_t)b * BLOCK;
+        sum_block(j->x + at, j->n - at < BLOCK ? j->n - at : BLOCK, j->parts[b]);
+    }
+}
 
-            sum_block(x + i + at, left - at < BLOCK ? left - at : BLOCK, parts[b]);
-        }
+static double sum_squares(ons_params *p, int n_threads)
+{
+    const float *x = ons_params_region(p);
+    const size_t n = ons_params_region_size(p);
+    sum_job j;
+    double total = 0;
+
+    for (size_t i = 0; i < n; i += (size_t)SUMS * BLOCK) {
+        const size_t blocks = (n - i + BLOCK - 1) / BLOCK;
+        const int count = (int)(blocks < SUMS ? blocks : SUMS);
+
+        j.x = x + i;
+        j.n = n - i;
+        ons_parallel_for(n_threads, count, 8, sum_blocks, &j);
         for (int b = 0; b < count; b++)
             for (int k = 0; k < 8; k++)
-                total += parts[b][k];
+                total += j.parts[b][k];
     }
     return total;
 }
 
 double ons_params_norm(ons_params *p)
 {
-    return sqrt(sum_squares(ons_params_region(p), ons_params_region_size(p), 1));
+    return sqrt(sum_squares(p, 1));
 }
 
 typedef struct step_factors {
     float beta1, beta2, eps, grad_scale, step_size, inv_sqrt_bias2, decay;
 } step_factors;
 
-static void update_range(float *w, const float *g, float *m, float *v, int64_t n, step_factors f, int n_threads)
+typedef struct update_job {
+    float *w, *m, *v;
+    const float *g;
+    step_factors f;
+} update_job;
+
+static void update_range(void *context, int64_t begin, int64_t end, int piece)
 {
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t block = 0; block < (n + BLOCK - 1) / BLOCK; block++) {
-        int64_t end = (block + 1) * BLOCK < n ? (block + 1) * BLOCK : n;
+    const update_job *j = context;
+    const step_factors f = j->f;
+    float *restrict w = j->w, *restrict m = j->m, *restrict v = j->v;
+    const float *restrict g = j->g;
 
-        for (int64_t i = block * BLOCK; i < end; i++) {
-            float grad = g[i] * f.grad_scale;
-            float m1 = f.beta1 * m[i] + (1.0f - f.beta1) * grad;
-            float v1 = f.beta2 * v[i] + (1.0f - f.beta2) * grad * grad;
+    (void)piece;
+    for (int64_t i = begin; i < end; i++) {
+        float grad = g[i] * f.grad_scale;
+        float m1 = f.beta1 * m[i] + (1.0f - f.beta1) * grad;
+        float v1 = f.beta2 * v[i] + (1.0f - f.beta2) * grad * grad;
 
-            m[i] = m1;
-            v[i] = v1;
-            w[i] -= f.step_size * m1 / (sqrtf(v1) * f.inv_sqrt_bias2 + f.eps) + f.decay * w[i];
-        }
+        m[i] = m1;
+        v[i] = v1;
+        w[i] -= f.step_size * m1 / (sqrtf(v1) * f.inv_sqrt_bias2 + f.eps) + f.decay * w[i];
     }
 }
 
@@ -151,26 +176,53 @@ static void step_one(ons_adamw *o, const ons_adamw_options *opt, double grad_sca
         const ons_param *p = ons_params_at(o->params, i);
 
         f.decay = p->kind == ONS_PARAM_VECTOR ? 0.0f : (float)(opt->lr * opt->weight_decay);
-        update_range(ons_params_data(o->params, i), ons_params_data(o->grads, i), ons_params_data(o->m, i),
-                     ons_params_data(o->v, i), ons_shape_count(&p->shape), f, o->n_threads);
+        ons_parallel_for(o->n_threads, ons_shape_count(&p->shape), GRAIN, update_range,
+                         &(update_job){.w = ons_params_data(o->params, i),
+                                       .g = ons_params_data(o->grads, i),
+                                       .m = ons_params_data(o->m, i),
+                                       .v = ons_params_data(o->v, i),
+                                       .f = f});
     }
     ons_params_touch(o->params);
 }
 
+/* to <- keep to + take from */
+typedef struct mix_job {
+    float *to;
+    const float *from;
+    float keep, take;
+} mix_job;
+
+static void mix_range(void *context, int64_t begin, int64_t end, int piece)
+{
+    const mix_job *j = context;
+    const float keep = j->keep, take = j->take;
+    float *restrict to = j->to;
+    const float *restrict from = j->from;
+
+    (void)piece;
+    if (keep == 0)
+        for (int64_t i = begin; i < end; i++)
+            to[i] = take * from[i];
+    else
+        for (int64_t i = begin; i < end; i++)
+            to[i] = keep * to[i] + take * from[i];
+}
+
+static void mix(ons_params *to, ons_params *from, float keep, float take, int n_threads)
+{
+    mix_job j = {ons_params_region(to), ons_params_region(from), keep, take};
+
+    ons_parallel_for(n_threads, (int64_t)ons_params_region_size(to), GRAIN, mix_range, &j);
+}
+
 onestep_status ons_adamw_gather(ons_adamw *o)
 {
-    const int64_t n = (int64_t)ons_params_region_size(o->grads);
-    const float *g = ons_params_region(o->grads);
-    const bool first = o->n_gathered == 0;
-    float *sum;
     onestep_status st;
 
     if (!o->sum && (st = ons_params_clone(o->params, false, &o->sum)) != ONESTEP_OK)
         return st;
-    sum = ons_params_region(o->sum);
-#pragma omp parallel for schedule(static) num_threads(o->n_threads)
-    for (int64_t i = 0; i < n; i++)
-        sum[i] = first ? g[i] : sum[i] + g[i];
+    mix(o->sum, o->grads, o->n_gathered ? 1 : 0, 1, o->n_threads);
     o->n_gathered++;
     return ONESTEP_OK;
 }
@@ -178,17 +230,9 @@ onestep_status ons_adamw_gather(ons_adamw *o)
 /* The mean of what was gathered takes the place of the plan's gradients. */
 static void take_gathered(ons_adamw *o)
 {
-    const int64_t n = (int64_t)ons_params_region_size(o->grads);
-    float *g = ons_params_region(o->grads), scale;
-    const float *sum;
-
     if (!o->n_gathered)
         return;
-    scale = 1.0f / (float)o->n_gathered;
-    sum = ons_params_region(o->sum);
-#pragma omp parallel for schedule(static) num_threads(o->n_threads)
-    for (int64_t i = 0; i < n; i++)
-        g[i] = sum[i] * scale;
+    mix(o->grads, o->sum, 0, 1.0f / (float)o->n_gathered, o->n_threads);
     o->n_gathered = 0;
 }
 
@@ -199,8 +243,7 @@ bool ons_adamw_step_group(ons_adamw *const *group, int n, const ons_adamw_option
     for (int i = 0; i < n; i++)
         take_gathered(group[i]);
     for (int i = 0; i < n; i++)
-        squares += sum_squares(ons_params_region(group[i]->grads), ons_params_region_size(group[i]->grads),
-                               group[i]->n_threads);
+        squares += sum_squares(group[i]->grads, group[i]->n_threads);
     norm = sqrt(squares);
     if (grad_norm)
         *grad_norm = norm;
@@ -218,13 +261,6 @@ bool ons_adamw_step(ons_adamw *o, const ons_adamw_options *opt, double *grad_nor
 
 void ons_ema_update(ons_params *ema, ons_params *params, double decay, int n_threads)
 {
-    float *e = ons_params_region(ema);
-    const float *w = ons_params_region(params);
-    int64_t n = (int64_t)ons_params_region_size(ema);
-    float keep = (float)decay, take = (float)(1 - decay);
-
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (int64_t i = 0; i < n; i++)
-        e[i] = keep * e[i] + take * w[i];
+    mix(ema, params, (float)decay, (float)(1 - decay), n_threads);
     ons_params_touch(ema);
 }

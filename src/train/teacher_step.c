@@ -112,9 +112,10 @@ static onestep_status load_batch(ons_teacher_step *s, int64_t step, ons_teacher_
     float *t = ons_plan_input(s->plan, "t"), *weight = ons_plan_input(s->plan, "weight");
     int32_t *ids = ons_plan_input(s->plan, "ids");
     size_t size = s->latent_size, values = (size_t)n * size;
+    const int n_threads = ons_compute_threads(&s->options.compute);
 
-    ons_randn(r->seed, ONS_STREAM_EPSILON, (uint64_t)step * values, eps, values);
-    ons_randn(r->seed, ONS_STREAM_POSTERIOR, (uint64_t)step * values, s->posterior, values);
+    ons_randn_by(n_threads, r->seed, ONS_STREAM_EPSILON, (uint64_t)step * values, eps, values);
+    ons_randn_by(n_threads, r->seed, ONS_STREAM_POSTERIOR, (uint64_t)step * values, s->posterior, values);
     for (int i = 0; i < n; i++) {
         int timestep = draw_timestep(s, step, i);
         const float *mean, *std;

@@ -167,6 +167,8 @@ static onestep_status create_model(const ons_recipe *r, const ons_train_options 
     ONS_TRY(ons_unet_declare(&m->unet_config, m->unet));
     ONS_TRY(ons_vae_declare(&m->vae_config, m->vae));
     ONS_TRY(ons_clip_declare(&m->clip_config, m->clip));
+    ons_params_set_threads(m->unet, ons_compute_threads(&o->compute));
+    ons_params_set_threads(m->clip, ons_compute_threads(&o->compute));
     ons_params_init(m->unet, r->seed + 1);
     ons_params_init(m->clip, r->seed + 2);
     zero_residual_branches(m->unet);

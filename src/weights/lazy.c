@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/system.h"
+#include "base/parallel.h"
 #include "io/safetensors.h"
 #include "weights/private.h"
 
-enum { CHUNK = 1024 };
+enum { CHUNK = 1024, GRAIN = 32 }; /* values; chunks that are worth a thread */
 
 bool ons_params_is_mapped(const ons_params *p, int index)
 {
@@ -110,17 +110,31 @@ static void read_piece(const ons_param *row, ons_dtype type, const char *src, fl
         memcpy(dst + at, values, (size_t)n * sizeof *values);
 }
 
+typedef struct read_job {
+    const ons_param *row;
+    ons_dtype type;
+    const char *src;
+    float *dst;
+    int64_t count;
+} read_job;
+
+static void read_chunks(void *context, int64_t begin, int64_t end, int piece)
+{
+    const read_job *j = context;
+
+    (void)piece;
+    for (int64_t at = begin * CHUNK; at < end * CHUNK && at < j->count; at += CHUNK)
+        read_piece(j->row, j->type, j->src, j->dst, at, j->count - at < CHUNK ? (int)(j->count - at) : CHUNK);
+}
+
 static void read_values(ons_params *p, int index, float *dst)
 {
     const ons_param *row = &p->rows[index];
-    const ons_dtype type = p->origins[index].tensor->dtype;
-    const char *src = ons_params_file_values(p, index);
-    const int64_t count = ons_shape_count(&row->shape), n_pieces = (count + CHUNK - 1) / CHUNK;
+    read_job j = {row, p->origins[index].tensor->dtype, ons_params_file_values(p, index), dst,
+                  ons_shape_count(&row->shape)};
+    const int64_t n_chunks = (j.count + CHUNK - 1) / CHUNK;
 
-#pragma omp parallel for schedule(static) num_threads(ons_physical_cores()) if (n_pieces > 64)
-    for (int64_t i = 0; i < n_pieces; i++)
-        read_piece(row, type, src, dst, i * CHUNK,
-                   count - i * CHUNK < CHUNK ? (int)(count - i * CHUNK) : CHUNK);
+    ons_parallel_for(n_chunks < 2 * GRAIN ? 1 : ons_params_threads(p), n_chunks, GRAIN, read_chunks, &j);
     ons_params_forget_pages(p, index);
 }
 

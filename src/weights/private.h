@@ -48,7 +48,8 @@ struct ons_params {
     int n_files;
     float *borrowed; /* of the row that was borrowed last */
     int n, capacity;
-    int *slots; /* hash table over names: row + 1, 0 empty */
+    int n_threads; /* 0: one per core */
+    int *slots;    /* hash table over names: row + 1, 0 empty */
     size_t n_slots;
     float *region;
     size_t size, n_values;            /* floats with and without gaps */

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/system.h"
 #include "weights/private.h"
 
 enum { ALIGN_FLOATS = 16, INIT_STREAM = 1 };
@@ -134,7 +135,7 @@ onestep_status ons_params_allocate(ons_params *p)
                : ons_fail(ONESTEP_NO_MEMORY, "no memory for %zu MB of weights", p->size * sizeof(float) >> 20);
 }
 
-static void init_one(ons_params *p, int i, uint64_t seed)
+static void init_one(ons_params *p, int i, uint64_t seed, int n_threads)
 {
     float *w = ons_params_data(p, i);
     size_t n = (size_t)ons_shape_count(&p->rows[i].shape);
@@ -142,9 +143,9 @@ static void init_one(ons_params *p, int i, uint64_t seed)
     float scale = (float)p->rows[i].init_scale;
 
     if (p->rows[i].init == ONS_INIT_NORMAL)
-        ons_randn(seed, stream, 0, w, n);
+        ons_randn_by(n_threads, seed, stream, 0, w, n);
     else if (p->rows[i].init == ONS_INIT_UNIFORM)
-        ons_rand_uniform(seed, stream, 0, w, n);
+        ons_rand_uniform_by(n_threads, seed, stream, 0, w, n);
     for (size_t k = 0; k < n; k++) {
         switch (p->rows[i].init) {
         case ONS_INIT_ZERO:
@@ -164,8 +165,10 @@ static void init_one(ons_params *p, int i, uint64_t seed)
 
 void ons_params_init(ons_params *p, uint64_t seed)
 {
+    const int n_threads = ons_params_threads(p);
+
     for (int i = 0; i < p->n; i++)
-        init_one(p, i, seed);
+        init_one(p, i, seed, n_threads);
     ons_params_touch(p);
 }
 
@@ -175,6 +178,7 @@ onestep_status ons_params_clone(ons_params *p, bool copy, ons_params **out)
     int index;
 
     ONS_TRY(ons_params_create(out));
+    (*out)->n_threads = p->n_threads;
     for (int i = 0; i < p->n; i++) {
         const ons_param *r = &p->rows[i];
 
@@ -189,6 +193,16 @@ onestep_status ons_params_clone(ons_params *p, bool copy, ons_params **out)
 fail:
     ons_params_destroy(out);
     return st;
+}
+
+void ons_params_set_threads(ons_params *p, int n_threads)
+{
+    p->n_threads = n_threads;
+}
+
+int ons_params_threads(const ons_params *p)
+{
+    return p->n_threads > 0 ? p->n_threads : ons_physical_cores();
 }
 
 int ons_params_count(const ons_params *p)

@@ -66,6 +66,11 @@ ons_dtype ons_params_value_type(const ons_params *p,
 ons_dtype ons_params_file_type(const ons_params *p); /* of the mapped file's largest tensor; F32: no file */
 void ons_params_set_trainable(ons_params *p, bool trainable); /* all of them */
 
+/* How many threads read and fill values, and walk over the region in training; a clone has the same number. 0:
+ * one per physical core, as in a new set. */
+void ons_params_set_threads(ons_params *p, int n_threads);
+int ons_params_threads(const ons_params *p); /* never 0 */
+
 /* Every change of values must be followed by this: packed copies are refreshed at the next run. */
 void ons_params_touch(ons_params *p);
 uint64_t ons_params_version(const ons_params *p);
