@@ -5,7 +5,7 @@ DESTDIR ?=
 JOBS ?=
 NINJA = ninja -C $(BUILD) $(if $(JOBS),-j$(JOBS))
 
-.PHONY: all deps demo check check-long sanitize build-asan install clean format
+.PHONY: all deps test-deps demo check check-long sanitize build-asan install clean format
 
 all: $(BUILD)/build.ninja
 	@$(NINJA)
@@ -16,32 +16,40 @@ $(BUILD)/build.ninja:
 deps:
 	@sh scripts/deps.sh
 
+test-deps:
+	@sh scripts/deps.sh clang-format
+
+# The program alone: neither tests nor tools.
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@$(NINJA) onestep
 	@sh scripts/demo.sh $(BUILD)
 
 # All tests; the kernels once more as on a machine with AVX2 alone; and what reads files and memory under sanitizers.
-check: deps
+check: test-deps
 	@$(MAKE) --no-print-directory all
 	@$(MAKE) --no-print-directory build-asan
 	@sh scripts/check_all.sh $(BUILD) build-asan
 
-# Everything in check, the long tests, models of full size against diffusers (PYTHON=VENV/bin/python), and the fuzz targets for a minute each (build-fuzz/).
-check-long: deps
+# All tests with the long ones (every shape; all of it under sanitizers too), models of full size against diffusers
+# (PYTHON=VENV/bin/python), and the fuzz targets for a minute each (build-fuzz/).
+check-long: test-deps
 	@$(MAKE) --no-print-directory all
-	@sh scripts/check.sh $(BUILD) --timeout-multiplier 10
+	@$(MAKE) --no-print-directory build-asan
+	@sh scripts/check_all.sh $(BUILD) build-asan long
 	@sh scripts/full_size.sh $(BUILD)
 	@sh scripts/fuzz.sh
 
 # Address and undefined behaviour sanitizers in a folder of their own: make sanitize, then build-asan/onestep.
-sanitize: deps
+sanitize: test-deps
 	@$(MAKE) --no-print-directory build-asan
-	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sh scripts/check.sh build-asan --no-suite long --timeout-multiplier 5
+	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sh scripts/check.sh build-asan --no-suite long --no-suite style --timeout-multiplier 5
 
+# What the tests need of it, no more.
 build-asan:
 	@test -f build-asan/build.ninja || meson setup build-asan --buildtype=debugoptimized -Ddefault_library=static \
 	    -Db_sanitize=address,undefined -Db_lundef=false -Db_ndebug=false
-	@ninja -C build-asan $(if $(JOBS),-j$(JOBS))
+	@ninja -C build-asan onestep meson-test-prereq $(if $(JOBS),-j$(JOBS))
 
 install: all
 	@meson configure $(BUILD) -Dprefix=$(PREFIX) && $(NINJA)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What `make check` runs: all tests of the ordinary build; kernels and models once more with the instruction set capped at AVX2;
 # and, in the build with sanitizers, every suite but `training`, which takes most of a minute as it is. Closes with one line over everything.
-# Usage: check_all.sh BUILD SANITIZED_BUILD
+# With `long`, as in `make check-long`: the suites `long` and `training` as well. Usage: check_all.sh BUILD SANITIZED_BUILD [long]
 set -eu
 
 build=$1
@@ -17,10 +17,20 @@ run() { # label, command...
     CHECK_COUNTS="$counts" "$@" || code=1
 }
 
-run "all tests" sh "$here/check.sh" "$build" --no-suite long
-run "kernels and models, AVX2 at most" env ONEDNN_MAX_CPU_ISA=AVX2 sh "$here/check.sh" "$build" --suite kernels --suite models
+if [ "${3:-}" = long ]; then
+    few="--timeout-multiplier 10"
+    fewer=
+else
+    few="--no-suite long"
+    fewer="--no-suite training"
+fi
+# shellcheck disable=SC2086 # lists of words
+run "all tests" sh "$here/check.sh" "$build" $few
+# shellcheck disable=SC2086
+run "kernels and models, AVX2 at most" env ONEDNN_MAX_CPU_ISA=AVX2 sh "$here/check.sh" "$build" --suite kernels --suite models $few
+# shellcheck disable=SC2086
 run "sanitizers" env UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sh "$here/check.sh" "$sanitized" \
-    --no-suite long --no-suite training --timeout-multiplier 5
+    --no-suite style --timeout-multiplier 5 $few $fewer
 printf '\n'
 [ -f "$counts" ] || exit 1
 awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$counts"

@@ -5,33 +5,32 @@
 #include "base/random.h"
 #include "base/system.h"
 
+/* Without their braces, on which versions of clang-format disagree. */
 #define THREADS                                                                                                \
-    {                                                                                                          \
-        't', "threads", ONS_FIELD_INT, offsetof(cli_common, n_threads),                                        \
-            .max = 1024, .help = "compute threads; 0: one per physical core", .preset = "0"                    \
-    }
-#define VERBOSITY                                                                                              \
-    {'v', "verbose", ONS_FIELD_FLAG, offsetof(cli_common, verbose), .help = "say more: times, memory, model"}, \
-    {                                                                                                          \
-        'q', "quiet", ONS_FIELD_FLAG, offsetof(cli_common, quiet), .help = "errors only"                       \
-    }
+    't', "threads", ONS_FIELD_INT, offsetof(cli_common, n_threads),                                            \
+        .help = "compute threads; 0: one per physical core", .max = 1024, .preset = "0"
+#define VERBOSE                                                                                                \
+    'v', "verbose", ONS_FIELD_FLAG, offsetof(cli_common, verbose), .help = "say more: times, memory, model"
+#define QUIET 'q', "quiet", ONS_FIELD_FLAG, offsetof(cli_common, quiet), .help = "errors only"
 
 const ons_field cli_common_options[] = {
-    THREADS,
+    {THREADS},
     {0, "type", ONS_FIELD_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16", .preset = "auto",
      .help = "arithmetic; auto: the faster one that the CPU has natively"},
-    VERBOSITY,
+    {VERBOSE},
+    {QUIET},
     {0},
 };
 
 const ons_field cli_running_options[] = {
-    THREADS,
+    {THREADS},
     {0, "type", ONS_FIELD_CHOICE, offsetof(cli_common, type), .choices = "auto|f32|bf16|int8", .preset = "auto",
      .help = "arithmetic; auto: f32 or bf16, the faster one that the CPU has natively; int8: the UNet "
              "a third faster and in half the memory, less exact, after onestep calibrate"},
     {0, "int8-scales", ONS_FIELD_TEXT, offsetof(cli_common, int8_scales), .unit = "FILE",
      .help = "scales for --type int8; default what onestep calibrate wrote for the model"},
-    VERBOSITY,
+    {VERBOSE},
+    {QUIET},
     {0},
 };
 

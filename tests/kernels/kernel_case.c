@@ -17,9 +17,9 @@ static const unsigned char guard_byte = 0xa5;
 
 typedef struct tally {
     ons_op op;
-    char name[64];
+    const char *variant, *name; /* static */
     int runs, refusals;
-    char why[96]; /* the last refusal of prepare */
+    char why[96]; /* the last refusal */
 } tally;
 static tally tallies[MAX_KERNELS * 16];
 static int n_tallies;
@@ -39,35 +39,123 @@ uint64_t test_seed(void)
     return seed;
 }
 
-static tally *find_tally(ons_op op, const char *variant, const char *kernel)
+static tally *find_tally(ons_op op, const char *variant, const char *name)
 {
-    char name[64];
-
-    snprintf(name, sizeof name, "%s %s", variant, kernel);
     for (int i = 0; i < n_tallies; i++)
-        if (tallies[i].op == op && !strcmp(tallies[i].name, name))
+        if (tallies[i].op == op && !strcmp(tallies[i].variant, variant) && !strcmp(tallies[i].name, name))
             return &tallies[i];
     assert_true(n_tallies < MAX_KERNELS * 16);
-    tallies[n_tallies].op = op;
-    memcpy(tallies[n_tallies].name, name, sizeof name);
+    tallies[n_tallies] = (tally){.op = op, .variant = variant, .name = name};
     return &tallies[n_tallies++];
 }
 
-int report_kernels(ons_op op)
+static void note_refusal(tally *t, const char *why)
+{
+    assert_true(why && *why);
+    t->refusals++;
+    snprintf(t->why, sizeof t->why, "%s", why);
+}
+
+bool test_every_shape(void)
+{
+    return getenv("ONESTEP_TEST_LONG") != NULL;
+}
+
+static bool lacks_bf16(void)
+{
+    return !ons_cpu_has_bf16();
+}
+
+static bool always(void)
+{
+    return true;
+}
+
+/* Rows that may stand in a list without running here, and why. */
+static const struct {
+    const char *name;
+    bool (*when)(void);
+    const char *why;
+} excused[] = {
+    {"onednn_bf16", lacks_bf16, "this CPU does not multiply bf16"},
+    {"onednn_int8", always, "8-bit factors are test_int8's"},
+    {"winograd_bf16", always, "frozen weights are test_winograd_bf16's"},
+    {"rows", always, "tables in a file have a test of their own"},
+};
+
+static const char *find_excuse(const char *name)
+{
+    for (size_t i = 0; i < sizeof excused / sizeof *excused; i++)
+        if (!strcmp(excused[i].name, name) && excused[i].when())
+            return excused[i].why;
+    return NULL;
+}
+
+/* Rows that stand in a list only where the vectors multiply bf16 and there is no AMX. */
+static const struct {
+    ons_op op;
+    const char *name;
+} bf16_rows[] = {
+    {ONS_OP_CONV2D, "winograd_bf16"},
+    {ONS_OP_CONV2D_UPSAMPLED, "winograd_bf16"},
+    {ONS_OP_ATTENTION, "pairs_bf16"},
+};
+
+const ons_kernel *find_kernel_row(ons_op op, const char *name)
+{
+    for (const ons_kernel *k = ons_backend_cpu.kernels(op); k && k->name; k++)
+        if (!strcmp(k->name, name))
+            return k;
+    return NULL;
+}
+
+static void print_missing(ons_op op)
+{
+    for (size_t i = 0; i < sizeof bf16_rows / sizeof *bf16_rows; i++)
+        if (bf16_rows[i].op == op && !find_kernel_row(op, bf16_rows[i].name))
+            printf("  %-20s %-24s not on this CPU: %s\n", ons_op_name(op), bf16_rows[i].name,
+                   ons_cpu_has_amx() ? "it has AMX" : "its vectors do not multiply bf16");
+}
+
+static void print_tally(const tally *t)
+{
+    printf("  %-20s %-8s %-16s %s (%d runs", ons_op_name(t->op), t->variant, t->name,
+           t->runs ? "ran" : "skipped", t->runs);
+    if (t->refusals)
+        printf(", %d refused, the last: %s", t->refusals, t->why);
+    printf(")\n");
+}
+
+void report_kernels(ons_op op)
 {
     int ran = 0;
 
     for (int i = 0; i < n_tallies; i++) {
-        if (tallies[i].op != op)
+        const tally *t = &tallies[i];
+
+        if (t->op != op)
             continue;
-        ran += tallies[i].runs > 0;
-        printf("  %-20s %-24s %s (%d runs", ons_op_name(op), tallies[i].name,
-               tallies[i].runs ? "ran" : "skipped", tallies[i].runs);
-        if (tallies[i].refusals)
-            printf(", %d skipped: %s", tallies[i].refusals, tallies[i].why);
-        printf(")\n");
+        ran += t->runs;
+        print_tally(t);
+        if (!t->runs && !find_excuse(t->name))
+            fail_msg("%s: no case ran %s %s: %s", ons_op_name(op), t->variant, t->name,
+                     t->refusals ? t->why : "it was not asked");
     }
-    return ran;
+    print_missing(op);
+    assert_true(ran > 0);
+}
+
+void report_kernel(ons_op op, const char *name)
+{
+    int ran = 0;
+
+    for (int i = 0; i < n_tallies; i++)
+        if (tallies[i].op == op && !strcmp(tallies[i].name, name)) {
+            print_tally(&tallies[i]);
+            ran += tallies[i].runs;
+        }
+    print_missing(op);
+    assert_true(ran > 0);
 }
 
 /* A buffer with guards before and behind. */
@@ -249,8 +337,7 @@ static bool can_prepare(const setup *s, const ons_kernel *k, int n_threads, tall
     onestep_status st = k->prepare ? k->prepare(&prep) : ONESTEP_OK;
 
     if (st == ONESTEP_UNSUPPORTED) {
-        t->refusals++;
-        snprintf(t->why, sizeof t->why, "%s", onestep_error_text());
+        note_refusal(t, onestep_error_text());
         return false;
     }
     if (st != ONESTEP_OK)
@@ -341,9 +428,12 @@ static void check_list(const setup *s, const char *variant, const ons_kernel *k)
 {
     for (; k && k->name; k++) {
         tally *t = find_tally(s->c->op, variant, k->name);
+        const char *why = k->refuse ? k->refuse(s->node) : NULL;
         bool in_place;
 
-        if ((k->refuse && k->refuse(s->node)) || !can_prepare(s, k, 1, t, &in_place))
+        if (why)
+            note_refusal(t, why);
+        if (why || !can_prepare(s, k, 1, t, &in_place))
             continue;
         check_kernel(s, k, 1, false);
         if (can_prepare(s, k, 2, t, &in_place)) {

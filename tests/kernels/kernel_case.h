@@ -32,8 +32,16 @@ uint64_t test_seed(void); /* ONESTEP_TEST_SEED or 1; printed once */
 /* Runs the case with f32 operands, and when `bf16` is set again with bf16 ones. */
 void run_kernel_case(const kernel_case *c, bool bf16);
 
-/* How often kernels of this operator have run; prints a line "skipped" for each that never did, and what they
- * refused while being prepared. Returns those that ran. */
-int report_kernels(ons_op op);
+/*
+ * Prints how often each row of this operator's lists has run, what it refused last, and which rows are not for
+ * this CPU. Fails where one never ran, unless the CPU is why or another test's operands are what it takes.
+ */
+void report_kernels(ons_op op);
+/* The same of one row, for tests that are made for it. */
+void report_kernel(ons_op op, const char *name);
+const ons_kernel *find_kernel_row(ons_op op, const char *name); /* NULL: this CPU's list has none */
+
+/* Shapes that take long are for check-long, which sets ONESTEP_TEST_LONG. */
+bool test_every_shape(void);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "backend/cpu/cpu.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "io/safetensors.h"
@@ -24,8 +25,8 @@ static const picture pictures[] = {
     {1, 32, 32, 32, 32, 1, 1, false, false}, {1, 33, 31, 32, 48, 1, 1, true, true},
     {2, 23, 25, 64, 16, 1, 1, true, false},  {3, 20, 19, 96, 80, 1, 1, false, true},
     {1, 40, 35, 32, 64, 0, 0, true, true},   {1, 31, 33, 64, 32, 2, 2, true, true},
-    {1, 34, 39, 32, 32, 0, 2, true, false},  {1, 66, 61, 160, 96, 1, 1, true, true},
-    {1, 1, 520, 32, 32, 1, 1, true, true},
+    {1, 34, 39, 32, 32, 0, 2, true, false},  {1, 34, 37, 96, 48, 1, 1, true, true},
+    {1, 1, 520, 32, 32, 1, 1, true, true},   {1, 66, 61, 160, 96, 1, 1, true, true},
 };
 
 static kernel_case make_case(const picture *p)
@@ -54,16 +55,20 @@ static kernel_case make_case(const picture *p)
 /* The picture is the one before upsampling. */
 static const picture small_pictures[] = {
     {1, 16, 16, 32, 32, 1, 1, false, false}, {1, 17, 23, 64, 48, 1, 1, true, false},
-    {2, 13, 15, 96, 16, 1, 1, true, false},  {1, 40, 37, 160, 96, 1, 1, true, false},
+    {2, 13, 15, 96, 16, 1, 1, true, false},  {1, 24, 25, 96, 32, 1, 1, true, false},
     {2, 5, 7, 32, 32, 1, 1, true, false},    {1, 17, 17, 20, 24, 1, 1, true, false},
+    {1, 40, 37, 160, 96, 1, 1, true, false},
 };
+
+/* The last of each list is for check-long. */
+static size_t count_shapes(size_t n)
+{
+    return n - !test_every_shape();
+}
 
 static const ons_kernel *find_row(void)
 {
-    for (const ons_kernel *k = ons_backend_cpu.kernels(ONS_OP_CONV2D); k && k->name; k++)
-        if (!strcmp(k->name, "winograd_bf16"))
-            return k;
-    return NULL;
+    return find_kernel_row(ONS_OP_CONV2D, "winograd_bf16");
 }
 
 static void pictures_agree(void **state)
@@ -71,18 +76,20 @@ static void pictures_agree(void **state)
     (void)state;
     if (!find_row())
         skip(); /* a CPU whose vectors do not multiply bf16, or one that has AMX */
-    for (size_t i = 0; i < sizeof pictures / sizeof *pictures; i++) {
+    for (size_t i = 0; i < count_shapes(sizeof pictures / sizeof *pictures); i++) {
         const kernel_case c = make_case(&pictures[i]);
 
         run_kernel_case(&c, true);
     }
-    assert_true(report_kernels(ONS_OP_CONV2D) > 0);
+    report_kernel(ONS_OP_CONV2D, "winograd_bf16");
 }
 
 static void upsampled_pictures_agree(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof small_pictures / sizeof *small_pictures; i++) {
+    if (ons_cpu_has_amx())
+        skip(); /* no row for it but the one that makes the picture, and the planner makes no such operator */
+    for (size_t i = 0; i < count_shapes(sizeof small_pictures / sizeof *small_pictures); i++) {
         kernel_case c = make_case(&small_pictures[i]);
 
         c.op = ONS_OP_CONV2D_UPSAMPLED;
@@ -90,7 +97,9 @@ static void upsampled_pictures_agree(void **state)
         c.frozen = false;
         run_kernel_case(&c, true);
     }
-    assert_true(report_kernels(ONS_OP_CONV2D_UPSAMPLED) > 0);
+    report_kernels(ONS_OP_CONV2D_UPSAMPLED);
+    if (find_kernel_row(ONS_OP_CONV2D_UPSAMPLED, "winograd_bf16"))
+        report_kernel(ONS_OP_CONV2D_UPSAMPLED, "winograd_bf16");
 }
 
 enum { SIDE = 33, C = 64, O = 48 };

@@ -14,7 +14,8 @@ static ref_fn find(ons_op op)
 
 bool REF(scatters)(ons_op op)
 {
-    return op == ONS_OP_ATTENTION_GRAD || op == ONS_OP_EMBEDDING_GRAD || op == ONS_OP_UPSAMPLE_TO_GRAD;
+    return op == ONS_OP_ATTENTION || op == ONS_OP_ATTENTION_GRAD || op == ONS_OP_EMBEDDING_GRAD ||
+           op == ONS_OP_UPSAMPLE_TO_GRAD;
 }
 
 static onestep_status prepare(ons_prep *p)

@@ -84,8 +84,8 @@ static inline int64_t ref_count(const ons_value *v)
 }
 
 /*
- * Operators that scatter: each contribution is added to a sum in double, in scratch that ref.c books for the
- * operators of ref_scatters, and all sums are stored at the end.
+ * Operators that scatter, or add up rows by weight: each contribution is added to a sum in double, in scratch
+ * that ref.c books for the operators of ref_scatters, and all sums are stored at the end.
  */
 bool REF(scatters)(ons_op op);
 

@@ -42,25 +42,34 @@ static double log_sum(const ons_node *n, const ons_args *a, const heads *s, int6
     return top + log(sum);
 }
 
+/* Adds query i's share of the values, each by its probability. */
+static void add_values(const ons_node *n, const ons_args *a, const heads *s, int64_t b, int64_t h, int64_t i,
+                       double lse)
+{
+    double *o = ref_sums(n, a, 0) + (b * s->tq + i) * s->c + h * s->d;
+
+    for (int64_t j = 0; j < s->tk; j++) {
+        double p = exp(score(n, a, s, b, h, i, j) - lse);
+
+        for (int64_t c = 0; c < s->d; c++)
+            o[c] += p * ref_in(n, a, 2, (b * s->tk + j) * s->c + h * s->d + c);
+    }
+}
+
 static void run_attention(const ons_node *n, const ons_args *a)
 {
     heads s = shape_of(n);
 
+    ref_sums_begin(n, a);
     for (int64_t b = 0; b < s.b; b++)
         for (int64_t h = 0; h < s.n; h++)
             for (int64_t i = 0; i < s.tq; i++) {
                 double lse = log_sum(n, a, &s, b, h, i);
 
-                for (int64_t c = 0; c < s.d; c++) {
-                    double sum = 0;
-
-                    for (int64_t j = 0; j < s.tk; j++)
-                        sum += exp(score(n, a, &s, b, h, i, j) - lse) *
-                               ref_in(n, a, 2, (b * s.tk + j) * s.c + h * s.d + c);
-                    ref_out(n, a, 0, (b * s.tq + i) * s.c + h * s.d + c, sum);
-                }
-                ref_out(n, a, 1, (b * s.n + h) * s.tq + i, lse);
+                add_values(n, a, &s, b, h, i, lse);
+                ref_sums(n, a, 1)[(b * s.n + h) * s.tq + i] = lse;
             }
+    ref_sums_end(n, a);
 }
 
 /* Adds what one (query, key) pair contributes. `delta` is sum_c do o of the query. */
