@@ -45,10 +45,11 @@ sanitize: test-deps
 	@$(MAKE) --no-print-directory build-asan
 	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sh scripts/check.sh build-asan --no-suite long --no-suite style --timeout-multiplier 5
 
-# What the tests need of it, no more.
+# What the tests need of it, no more; lightly optimised and with line numbers alone, which compiles in a third of the time. Null
+# pointers are the address sanitizer's anyway.
 build-asan:
-	@test -f build-asan/build.ninja || meson setup build-asan --buildtype=debugoptimized -Ddefault_library=static \
-	    -Db_sanitize=address,undefined -Db_lundef=false -Db_ndebug=false
+	@test -f build-asan/build.ninja || meson setup build-asan -Doptimization=1 -Ddebug=false -Db_ndebug=false \
+	    -Dc_args='-g1 -fno-sanitize=null,object-size' -Ddefault_library=static -Db_sanitize=address,undefined -Db_lundef=false
 	@ninja -C build-asan onestep meson-test-prereq $(if $(JOBS),-j$(JOBS))
 
 install: all
