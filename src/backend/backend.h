@@ -39,9 +39,10 @@ typedef struct ons_kernel {
     const char *name; /* in plans, logs and tests; NULL ends a list */
     const char *(*refuse)(
         const ons_node *n); /* NULL pointer: takes everything; returns NULL: takes it; else why not */
-    onestep_status (*prepare)(ons_prep *p);            /* may be NULL */
-    void (*run)(const ons_prep *p, const ons_args *a); /* no allocation, no decisions */
-    void (*destroy)(ons_prep *p);                      /* may be NULL */
+    onestep_status (*prepare)(ons_prep *p);                      /* may be NULL */
+    onestep_status (*run)(const ons_prep *p, const ons_args *a); /* no allocation, no decisions; fails where a
+                                                                    library or device beneath it does */
+    void (*destroy)(ons_prep *p);                                /* may be NULL */
 } ons_kernel;
 
 /* Work of a library beneath the kernels at its best, in layouts of its own, which no plan could use: for

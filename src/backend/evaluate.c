@@ -18,7 +18,7 @@ onestep_status ons_evaluate_node(const ons_backend *backend, const ons_node *n, 
         return st;
     args.scratch = ons_calloc_aligned(prep.scratch_bytes + 64);
     if (args.scratch)
-        k->run(&prep, &args);
+        st = k->run(&prep, &args);
     else
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory to evaluate %s", ons_op_name(n->op));
     ons_free_aligned(args.scratch);

@@ -89,6 +89,8 @@ onestep_status ons_plan_settle_bindings(ons_plan *p)
         ons_binding *b = &p->bindings[i];
         ons_buffer *buffer = ons_plan_buffer(p, b->value);
 
+        if (buffer->place == ONS_PLACE_BOUND && buffer->ptr == b->data)
+            continue; /* settled before memory ran out, the last time */
         b->copied = buffer->place != ONS_PLACE_ARENA || buffer->leaf || buffer->hoisted ||
                     ons_plan_stored_type(p, b->value) != ONS_F32;
         if (!b->copied) {

@@ -116,7 +116,10 @@ onestep_status ons_plan_allocate(ons_plan *p)
     locate_steps(p);
     if (p->poison)
         ons_plan_poison_arena(p);
+    return ONESTEP_OK;
 fail:
+    ons_free_aligned(p->arena); /* without its leaves it is nothing to run in */
+    p->arena = NULL;
     return st;
 }
 
@@ -193,23 +196,23 @@ fail:
     return st;
 }
 
-static void run_timed(ons_plan *p, ons_step *s)
+static onestep_status run_timed(ons_plan *p, ons_step *s)
 {
+    onestep_status st;
+
     s->start_s = ons_now_s();
-    s->kernel->run(&s->prep, &s->args);
+    st = s->kernel->run(&s->prep, &s->args);
     s->end_s = ons_now_s();
     if (p->profile) {
         s->seconds += s->end_s - s->start_s;
         s->runs++;
     }
+    return st;
 }
 
-static void run_step(ons_plan *p, ons_step *s)
+static onestep_status run_step(ons_plan *p, ons_step *s)
 {
-    if (p->profile || p->trace_path)
-        run_timed(p, s);
-    else
-        s->kernel->run(&s->prep, &s->args);
+    return p->profile || p->trace_path ? run_timed(p, s) : s->kernel->run(&s->prep, &s->args);
 }
 
 /* A step under the debug switches, or with somebody looking. */
@@ -222,7 +225,7 @@ static onestep_status run_checked(ons_plan *p, ons_step *s)
         ONS_TRY(ons_plan_compare_begin(p, s, want));
     if (p->poison)
         ons_plan_poison_before(p, s);
-    run_step(p, s);
+    ONS_TRY(run_step(p, s));
     if (p->compare)
         ONS_TRY(ons_plan_compare_end(p, s, want));
     if (p->check_nan)
@@ -250,9 +253,7 @@ static onestep_status run_steps(ons_plan *p)
             continue;
         if (p->cancellable && ons_interrupted())
             return ons_fail(ONESTEP_INTERRUPTED, "%s: interrupted", p->label);
-        if (!checked)
-            run_step(p, s);
-        else if ((st = run_checked(p, s)) != ONESTEP_OK)
+        if ((st = checked ? run_checked(p, s) : run_step(p, s)) != ONESTEP_OK)
             return st;
     }
     return ONESTEP_OK;

@@ -40,13 +40,15 @@ typedef struct call {
     const ons_kernel *kernel;
     ons_prep prep;
     ons_args args;
+    onestep_status status; /* of all runs: the first that is not OK */
 } call;
 
 static void run_kernel(void *context)
 {
     call *c = context;
 
-    c->kernel->run(&c->prep, &c->args);
+    if (c->status == ONESTEP_OK)
+        c->status = c->kernel->run(&c->prep, &c->args);
 }
 
 static void *make_buffer(const ons_value *v, uint64_t stream)
@@ -68,8 +70,10 @@ static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_
 {
     const void *in[ONS_BENCH_MAX_IN] = {0};
     void *out[ONS_MAX_OUTPUTS] = {0};
-    call c = {k, {.node = n, .n_threads = n_threads, .params = &set, .n_params = 1}, {in, out, NULL}};
+    call c = {
+        k, {.node = n, .n_threads = n_threads, .params = &set, .n_params = 1}, {in, out, NULL}, ONESTEP_OK};
     onestep_status st;
+    double seconds;
 
     if (k->prepare && (st = k->prepare(&c.prep)) != ONESTEP_OK)
         return st;
@@ -81,10 +85,14 @@ static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_
         st = (in[i] = make_buffer(n->in[i], (uint64_t)i + 1)) ? st : ONESTEP_NO_MEMORY;
     for (int i = 0; i < n->n_out; i++)
         st = (out[i] = make_buffer(n->out[i], 9)) ? st : ONESTEP_NO_MEMORY;
-    if (st == ONESTEP_OK)
-        report(context, n, k->name, c.prep.detail, ons_bench_time(n_threads, run_kernel, &c));
-    else
+    if (st == ONESTEP_OK) {
+        seconds = ons_bench_time(n_threads, run_kernel, &c);
+        st = c.status;
+        if (st == ONESTEP_OK)
+            report(context, n, k->name, c.prep.detail, seconds);
+    } else {
         st = ons_fail(st, "no memory for the operands of %s", ons_op_name(n->op));
+    }
     ons_free_aligned(c.args.scratch);
     for (int i = 0; i < n->n_in; i++)
         ons_free_aligned((void *)in[i]);

@@ -322,7 +322,7 @@ static void run_prepared(const setup *s, const ons_kernel *k, int n_threads, con
         memcpy(to[0], from[0], in[0].bytes);
         from[0] = to[0];
     }
-    k->run(&prep, &(ons_args){from, to, guard_data(&scratch)});
+    assert_int_equal(k->run(&prep, &(ons_args){from, to, guard_data(&scratch)}), ONESTEP_OK);
     guard_check(&scratch, "scratch", k->name);
     ons_free_aligned(scratch.base);
     if (k->destroy)

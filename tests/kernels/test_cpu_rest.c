@@ -356,7 +356,7 @@ static void check_table(ons_dtype type)
         assert_int_equal(prep.packed_in, 1);
         assert_int_equal(ons_params_packed_bytes(sets[0]), 2 * ROWS * WIDTH);
         assert_int_equal(ons_params_refresh(sets[0]), ONESTEP_OK);
-        k->run(&prep, &(ons_args){in, out, NULL});
+        assert_int_equal(k->run(&prep, &(ons_args){in, out, NULL}), ONESTEP_OK);
         for (int i = 0; i < 6; i++)
             for (int c = 0; c < WIDTH; c++)
                 assert_true(

@@ -59,7 +59,7 @@ static void *run_kernel(const ons_kernel *k, const ons_node *n, ons_params *para
     out[0] =
         ons_calloc_aligned((size_t)ons_shape_count(&n->out[0]->shape) * ons_dtype_size(n->out[0]->dtype) + 64);
     scratch = ons_calloc_aligned(prep.scratch_bytes + 64);
-    k->run(&prep, &(ons_args){in, out, scratch});
+    assert_int_equal(k->run(&prep, &(ons_args){in, out, scratch}), ONESTEP_OK);
     ons_free_aligned(scratch);
     if (k->destroy)
         k->destroy(&prep);

@@ -102,7 +102,7 @@ static void check_weights(product *p, const ons_kernel *k, const ons_prep *prep,
     ons_rand_uniform(1, stream, 0, w, K * N);
     ons_params_touch(p->set);
     assert_int_equal(ons_params_refresh(p->set), ONESTEP_OK);
-    k->run(prep, &(ons_args){in, out, scratch});
+    assert_int_equal(k->run(prep, &(ons_args){in, out, scratch}), ONESTEP_OK);
     for (int i = 0; i < K; i++)
         for (int j = 0; j < N; j++)
             assert_true(p->result[i * N + j] == ons_bf16_to_f32(ons_f32_to_bf16(w[j * K + i])));

@@ -148,7 +148,7 @@ static void run_row(const layer *l, const uint16_t *x, uint16_t *y)
     assert_int_equal(prep.packed_in, 2); /* so that in[1] is not read */
     assert_int_equal(ons_params_refresh(l->set), ONESTEP_OK);
     scratch = ons_calloc_aligned(prep.scratch_bytes);
-    k->run(&prep, &(ons_args){in, out, scratch});
+    assert_int_equal(k->run(&prep, &(ons_args){in, out, scratch}), ONESTEP_OK);
     ons_free_aligned(scratch);
     k->destroy(&prep);
 }

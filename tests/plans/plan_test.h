@@ -25,10 +25,10 @@ void test_backend_reset(void);
 void test_backend_prefer(ons_op op, ons_kernel k);
 
 /* Rows' functions: ref, and then something. */
-void run_counted(const ons_prep *p, const ons_args *a);
-void run_wrong(const ons_prep *p, const ons_args *a);   /* first element off by 1 */
-void run_overrun(const ons_prep *p, const ons_args *a); /* writes one element past the end */
-void run_lazy(const ons_prep *p, const ons_args *a);    /* leaves the last element as it was */
+onestep_status run_counted(const ons_prep *p, const ons_args *a);
+onestep_status run_wrong(const ons_prep *p, const ons_args *a);   /* first element off by 1 */
+onestep_status run_overrun(const ons_prep *p, const ons_args *a); /* writes one element past the end */
+onestep_status run_lazy(const ons_prep *p, const ons_args *a);    /* leaves the last element as it was */
 onestep_status prepare_in_place(ons_prep *p);
 
 int reset_backend(void **state); /* cmocka's setup: the backend as ref, no debug switches */

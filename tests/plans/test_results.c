@@ -118,6 +118,71 @@ static void only_a_cancellable_run_stops(void **state)
     ons_plan_destroy(&p);
 }
 
+static bool breaks;
+
+static onestep_status run_breaking(const ons_prep *p, const ons_args *a)
+{
+    return breaks ? ons_fail(ONESTEP_INTERNAL, "the device fell off") : run_counted(p, a);
+}
+
+static void a_failing_kernel_ends_the_run_and_not_the_plan(void **state)
+{
+    static const float want[4] = {1, 4, 9, 16};
+    ons_graph *g = make_graph();
+    ons_plan *p;
+
+    (void)state;
+    test_backend_prefer(ONS_OP_SQUARE, (ons_kernel){"breaking", NULL, NULL, run_breaking, NULL});
+    ons_graph_output(g, ons_affine(g, ons_unary(g, ONS_OP_SQUARE, input1(g, "x", 4)), 1, 0), "y");
+    p = make_plan(g, &test_backend, NULL, 0);
+    set_floats(p, "x", (float[]){1, 2, 3, 4}, 4);
+    for (int profiled = 0; profiled < 2; profiled++) {
+        ons_plan_profile(p, profiled);
+        breaks = true;
+        assert_int_equal(ons_plan_run(p), ONESTEP_INTERNAL);
+        assert_string_equal(onestep_error_text(), "the device fell off");
+        breaks = false;
+        run_plan(p);
+        assert_floats(ons_plan_result(p, "y"), want, 4);
+    }
+    ons_plan_destroy(&p);
+}
+
+/* ref64 has copies of constants, which no weights' change locates again; an output has a place in the caller's
+ * memory. */
+static void a_lack_of_memory_leaves_the_plan_usable(void **state)
+{
+    static const float want[4] = {1, 4, 9, 16};
+    float bound[4] = {0};
+
+    (void)state;
+    for (int real64 = 0; real64 < 2; real64++) {
+        const ons_backend *backend = real64 ? &ons_backend_ref64 : &ons_backend_ref;
+        ons_graph *g = make_graph();
+        int failures = 0;
+        onestep_status st;
+        ons_plan *p;
+
+        ons_graph_output(
+            g, ons_unary(g, ONS_OP_SQUARE, ons_constant(g, ONS_F32, &ONS_SHAPE1(4), (float[]){1, 2, 3, 4})),
+            "y");
+        p = make_plan(g, backend, NULL, ~0u);
+        assert_int_equal(ons_plan_bind_output(p, "y", bound), ONESTEP_OK);
+        do {
+            ons_memory_fail_after(failures + 1);
+            st = ons_plan_run(p);
+            ons_memory_fail_after(0);
+            assert_true(st == ONESTEP_OK || st == ONESTEP_NO_MEMORY);
+            failures += st != ONESTEP_OK;
+        } while (st != ONESTEP_OK);
+        assert_in_range(failures, 1 + real64, 20);
+        assert_floats(bound, want, 4);
+        assert_int_equal(p->bindings[0].copied, real64);
+        assert_int_equal(ons_plan_result(p, "y") == bound, !real64);
+        ons_plan_destroy(&p);
+    }
+}
+
 static const char *refuse_always(const ons_node *n)
 {
     (void)n;
@@ -271,6 +336,8 @@ int main(void)
         PLAN_TEST(outputs_can_live_in_the_callers_memory),
         PLAN_TEST(binding_has_rules),
         PLAN_TEST(only_a_cancellable_run_stops),
+        PLAN_TEST(a_failing_kernel_ends_the_run_and_not_the_plan),
+        PLAN_TEST(a_lack_of_memory_leaves_the_plan_usable),
         PLAN_TEST(the_plan_prints_the_same_every_time),
         PLAN_TEST(the_profile_counts_runs),
         PLAN_TEST(backends_have_names),

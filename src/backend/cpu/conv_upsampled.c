@@ -105,7 +105,7 @@ static void zoom_rows(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     const upsampled_state *s = p->state;
     const ons_shape *x = &p->node->in[0]->shape;
@@ -116,7 +116,7 @@ static void run(const ons_prep *p, const ons_args *args)
     for (int i = 1; i < p->node->n_in; i++)
         in[i] = args->in[i];
     ons_parallel_for(p->n_threads, x->d[0] * x->d[1], 1, zoom_rows, &job);
-    s->kernel->run(&s->prep, &(ons_args){in, args->out, args->scratch});
+    return s->kernel->run(&s->prep, &(ons_args){in, args->out, args->scratch});
 }
 
 const ons_kernel ons_cpu_conv_upsampled_kernel = {"upsampled", NULL, prepare, run, destroy};

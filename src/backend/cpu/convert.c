@@ -138,7 +138,7 @@ static void convert(const ons_prep *p, void *dst, ons_dtype to, const void *src,
     ons_parallel_for(p->n_threads, ons_shape_count(shape), 8192, convert_range, &job);
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     const convert_state *s = p->state;
     const ons_node *n = p->node;
@@ -146,6 +146,7 @@ static void run(const ons_prep *p, const ons_args *args)
     void *out[ONS_MAX_OUTPUTS] = {NULL};
     ons_args inner = {in, out, args->scratch};
     char *at = (char *)args->scratch + s->inner_bytes;
+    onestep_status st = ONESTEP_OK;
 
     for (int i = 0; i < n->n_in; i++) {
         in[i] = args->in[i];
@@ -162,10 +163,12 @@ static void run(const ons_prep *p, const ons_args *args)
         out[i] = at;
         at += f32_bytes(n->out[i]);
     }
-    s->kernel->run(&s->prep, &inner);
+    ONS_TRY(s->kernel->run(&s->prep, &inner));
     for (int i = 0; i < n->n_out; i++)
         if (args->out[i] && out[i] != args->out[i])
             convert(p, args->out[i], n->out[i]->dtype, out[i], ONS_F32, &n->out[i]->shape);
+fail:
+    return st;
 }
 
 const ons_kernel ons_cpu_convert_kernel = {"convert", NULL, prepare, run, destroy};

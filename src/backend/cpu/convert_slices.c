@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/failure.h"
 #include "base/memory.h"
 
 enum { SLICE_BYTES = 768 << 10, MOST_BYTES = 8 << 20, LEAST_BYTES = 8 << 10, MAX_IN = 8 };
@@ -201,6 +202,7 @@ static onestep_status prepare(ons_prep *p)
 typedef struct slices_job {
     const ons_prep *prep;
     const ons_args *args;
+    ons_failure failure;
 } slices_job;
 
 static char *scratch_of(const slices_job *j, int thread)
@@ -243,12 +245,13 @@ static void load_inputs(const slices_job *j, const void **in, char *scratch, int
     }
 }
 
-static void run_slice(const slices_job *j, char *scratch, int64_t slice, bool first)
+static onestep_status run_slice(const slices_job *j, char *scratch, int64_t slice, bool first)
 {
     const slices_state *s = j->prep->state;
     const void *in[MAX_IN];
     void *out[ONS_MAX_OUTPUTS] = {NULL};
     const ons_args inner = {in, out, scratch + s->thread_bytes - ons_cpu_align(s->prep.scratch_bytes)};
+    onestep_status st = ONESTEP_OK;
 
     load_inputs(j, in, scratch, slice, first);
     for (int i = 0; i < s->node.n_out; i++) {
@@ -257,7 +260,7 @@ static void run_slice(const slices_job *j, char *scratch, int64_t slice, bool fi
         if (j->args->out[i])
             out[i] = o->converted || o->how == SUMMED ? scratch + o->at : offset(o, j->args->out[i], slice);
     }
-    s->kernel->run(&s->prep, &inner);
+    ONS_TRY(s->kernel->run(&s->prep, &inner));
     for (int i = 0; i < s->node.n_out; i++) {
         const operand *o = &s->out[i];
 
@@ -266,11 +269,13 @@ static void run_slice(const slices_job *j, char *scratch, int64_t slice, bool fi
         else if (out[i] && o->converted)
             ons_cpu_convert(offset(o, j->args->out[i], slice), o->stored, out[i], ONS_F32, o->count);
     }
+fail:
+    return st;
 }
 
 static void run_thread(void *context, int thread, int n_threads)
 {
-    const slices_job *j = context;
+    slices_job *j = context;
     const slices_state *s = j->prep->state;
     char *scratch = scratch_of(j, thread);
     int64_t from, to;
@@ -280,13 +285,13 @@ static void run_thread(void *context, int thread, int n_threads)
             memset(sum_of(&s->out[i], scratch), 0, s->out[i].count * 4);
     ons_partition(s->n_slices, n_threads, thread, &from, &to);
     for (int64_t slice = from; slice < to; slice++)
-        run_slice(j, scratch, slice, slice == from);
+        ons_failure_note(&j->failure, run_slice(j, scratch, slice, slice == from));
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     const slices_state *s = p->state;
-    slices_job j = {p, args};
+    slices_job j = {.prep = p, .args = args};
 
     ons_parallel(p->n_threads, run_thread, &j);
     for (int i = 0; i < s->node.n_out; i++) {
@@ -300,6 +305,7 @@ static void run(const ons_prep *p, const ons_args *args)
                 total[k] += sum_of(o, scratch_of(&j, t))[k];
         ons_cpu_convert(args->out[i], o->stored, total, ONS_F32, o->count);
     }
+    return ons_failure_take(&j.failure);
 }
 
 const ons_kernel *ons_cpu_slices_kernels(ons_op op)

@@ -84,7 +84,7 @@ static onestep_status prepare_rows(ons_prep *p)
 }
 
 /* A number outside the table reads as zeros. */
-static void run_rows(const ons_prep *p, const ons_args *a)
+static onestep_status run_rows(const ons_prep *p, const ons_args *a)
 {
     const rows_state *s = p->state;
     const int64_t n_rows = p->node->in[0]->shape.d[0], width = p->node->in[0]->shape.d[1];
@@ -98,6 +98,7 @@ static void run_rows(const ons_prep *p, const ons_args *a)
                             (size_t)width);
         else
             memset(dst, 0, (size_t)width * sizeof *dst);
+    return ONESTEP_OK;
 }
 
 static void destroy_rows(ons_prep *p)

@@ -44,7 +44,7 @@ static int64_t element_size(const ons_prep *p)
     return (int64_t)ons_dtype_size(p->node->out[0]->dtype);
 }
 
-static void run_concat(const ons_prep *p, const ons_args *a)
+static onestep_status run_concat(const ons_prep *p, const ons_args *a)
 {
     const ons_node *n = p->node;
     const ons_shape *y = &n->out[0]->shape;
@@ -59,9 +59,10 @@ static void run_concat(const ons_prep *p, const ons_args *a)
         copy_all(p, &j, outer);
         at += bytes;
     }
+    return ONESTEP_OK;
 }
 
-static void run_slice(const ons_prep *p, const ons_args *a)
+static onestep_status run_slice(const ons_prep *p, const ons_args *a)
 {
     const ons_attrs *at = &p->node->attrs;
     const ons_shape *x = &p->node->in[0]->shape;
@@ -73,6 +74,7 @@ static void run_slice(const ons_prep *p, const ons_args *a)
                   x->d[at->slice.axis] * inner * size};
 
     copy_all(p, &j, outer);
+    return ONESTEP_OK;
 }
 
 typedef struct pad_job {
@@ -96,7 +98,7 @@ static void pad_rows(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run_pad_zero(const ons_prep *p, const ons_args *a)
+static onestep_status run_pad_zero(const ons_prep *p, const ons_args *a)
 {
     const ons_attrs *at = &p->node->attrs;
     int64_t outer, inner, size = element_size(p), length = p->node->in[0]->shape.d[at->slice.axis];
@@ -107,6 +109,7 @@ static void run_pad_zero(const ons_prep *p, const ons_args *a)
                  (at->slice.full - at->slice.start - length) * size};
 
     ons_parallel_for(p->n_threads, outer, 1 + GRAIN_BYTES / (at->slice.full * size), pad_rows, &j);
+    return ONESTEP_OK;
 }
 
 typedef struct transpose_job {
@@ -151,7 +154,7 @@ static void transpose_rows(void *context, int64_t begin, int64_t end, int thread
     }
 }
 
-static void run_transpose(const ons_prep *p, const ons_args *a)
+static onestep_status run_transpose(const ons_prep *p, const ons_args *a)
 {
     const ons_shape *x = &p->node->in[0]->shape, *y = &p->node->out[0]->shape;
     transpose_job j = {a->out[0], a->in[0], y->n, element_size(p), {0}, {0}};
@@ -171,6 +174,7 @@ static void run_transpose(const ons_prep *p, const ons_args *a)
     }
     ons_parallel_for(p->n_threads, ons_shape_count(y) / j.d[j.n - 1], 1 + GRAIN_BYTES / (j.d[j.n - 1] * j.size),
                      transpose_rows, &j);
+    return ONESTEP_OK;
 }
 
 typedef struct upsample_job {
@@ -194,12 +198,13 @@ static void upsample_rows(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run_upsample(const ons_prep *p, const ons_args *a)
+static onestep_status run_upsample(const ons_prep *p, const ons_args *a)
 {
     const ons_shape *x = &p->node->in[0]->shape, *y = &p->node->out[0]->shape;
     upsample_job j = {a->out[0], a->in[0], x->d[1], x->d[2], y->d[1], y->d[2], x->d[3] * element_size(p)};
 
     ons_parallel_for(p->n_threads, y->d[0] * y->d[1], 1 + GRAIN_BYTES / (y->d[2] * j.bytes), upsample_rows, &j);
+    return ONESTEP_OK;
 }
 
 typedef struct lookup_job {
@@ -223,13 +228,14 @@ static void look_up(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run_embedding(const ons_prep *p, const ons_args *a)
+static onestep_status run_embedding(const ons_prep *p, const ons_args *a)
 {
     const ons_shape *table = &p->node->in[0]->shape;
     lookup_job j = {a->out[0], a->in[0], a->in[1], table->d[1] * element_size(p), table->d[0]};
 
     ons_parallel_for(p->n_threads, ons_shape_count(&p->node->in[1]->shape), 1 + GRAIN_BYTES / j.bytes, look_up,
                      &j);
+    return ONESTEP_OK;
 }
 
 typedef struct cast_job {
@@ -247,11 +253,12 @@ static void cast_range(void *context, int64_t begin, int64_t end, int thread)
                     j->src + (size_t)begin * ons_dtype_size(j->from), j->from, (size_t)(end - begin));
 }
 
-static void run_cast(const ons_prep *p, const ons_args *a)
+static onestep_status run_cast(const ons_prep *p, const ons_args *a)
 {
     cast_job j = {a->out[0], a->in[0], p->node->out[0]->dtype, p->node->in[0]->dtype};
 
     ons_parallel_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), 8192, cast_range, &j);
+    return ONESTEP_OK;
 }
 
 static const char *refuse_mixed(const ons_node *n)

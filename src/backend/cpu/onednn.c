@@ -239,8 +239,6 @@ typedef struct state {
     int zero;
     size_t weights_at, bias_at; /* in scratch, after oneDNN's own */
     size_t scale_at;
-    int result; /* whose memory is written */
-    size_t result_bytes;
     char name[64];
 } state;
 
@@ -464,11 +462,6 @@ fail:
     return st;
 }
 
-static int find_result(ons_onednn_kind kind)
-{
-    return kind == ONS_ONEDNN_CONV_GRAD_X ? SRC : kind == ONS_ONEDNN_CONV_GRAD_W ? WEIGHTS : DST;
-}
-
 /* In each run. */
 static bool packs_weights(const state *s)
 {
@@ -486,8 +479,6 @@ static size_t packed_bytes(const state *s)
  */
 static void book_scratch(ons_prep *p, state *s, const recipe *r)
 {
-    s->result = find_result(s->kind);
-    s->result_bytes = dnnl_memory_desc_get_size(r->at[s->result]);
     s->weights_at = ons_cpu_align(r->at[SCRATCHPAD] ? dnnl_memory_desc_get_size(r->at[SCRATCHPAD]) : 0);
     s->bias_at = s->weights_at + (packs_weights(s) ? ons_cpu_align(packed_bytes(s)) : 0);
     s->scale_at = s->bias_at;
@@ -574,13 +565,14 @@ static void scale_sums(const state *s, const void *packed, const float *bias, fl
     }
 }
 
-void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch)
+onestep_status ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch)
 {
     state *s = p->state;
     bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W;
     void *weights = s->packed          ? (void *)ons_packed_data(s->packed)
                     : packs_weights(s) ? (char *)scratch + s->weights_at
                                        : data[WEIGHTS];
+    dnnl_status_t done;
     int threads;
 
     if (packs_weights(s) && !grad_w)
@@ -599,11 +591,16 @@ void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], voi
         point(s, SCALE, scale);
     }
     threads = ons_cpu_set_threads(1);
-    if (dnnl_primitive_execute(s->primitive, stream, s->n_args, s->args) != dnnl_success)
-        memset(s->handle[s->result], 0xff, s->result_bytes); /* NaN: a run has no other way to say so */
+    done = dnnl_primitive_execute(s->primitive, stream, s->n_args, s->args);
     ons_cpu_set_threads(threads);
+    if (done != dnnl_success)
+        return ons_fail(
+            ONESTEP_INTERNAL,
+            "%s: oneDNN could not run %s (%s, its status %d); ONEDNN_MAX_CPU_ISA=SSE41 does without it",
+            p->node->layer, ons_op_name(p->node->op), s->name, (int)done);
     if (grad_w)
         ons_onednn_unpack(&s->layout, data[WEIGHTS], weights);
+    return ONESTEP_OK;
 }
 
 const ons_onednn_layout *ons_onednn_layout_of(const ons_prep *p)

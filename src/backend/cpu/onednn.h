@@ -64,7 +64,8 @@ typedef struct ons_onednn_layout {
  */
 onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d) ONESTEP_CHECK;
 /* Data by role; NULL: absent, or a bias gradient that nobody wants. */
-void ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch);
+onestep_status ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES],
+                              void *scratch) ONESTEP_CHECK;
 void ons_onednn_destroy(ons_prep *p);
 
 /* The layout that free weights have; valid until destroy. */

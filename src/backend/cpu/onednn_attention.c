@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/cpu/onednn.h"
+#include "base/failure.h"
 #include "base/memory.h"
 
 enum { SCORE_BYTES = 1 << 20, LEAST_QUERIES = 32, MOST_QUERIES = 256, LEAST_WORK = 1 << 20 };
@@ -186,6 +187,7 @@ fail:
 typedef struct attention_job {
     const attention_state *state;
     const ons_args *args;
+    ons_failure failure;
 } attention_job;
 
 /* Softmax over each row but for the division by the sums. */
@@ -207,8 +209,8 @@ static void exponentiate(const attention_job *j, char *scratch, int64_t n, float
 }
 
 /* Queries [q0, q0 + n) of one head, whose keys and values are packed. */
-static void attend(const attention_job *j, const products *p, char *scratch, int64_t pair, int64_t q0,
-                   int64_t n)
+static onestep_status attend(const attention_job *j, const products *p, char *scratch, int64_t pair, int64_t q0,
+                             int64_t n)
 {
     const attention_state *s = j->state;
     const int64_t sample = pair / s->s.heads, head = pair % s->s.heads,
@@ -219,10 +221,12 @@ static void attend(const attention_job *j, const products *p, char *scratch, int
     float *scores = (float *)(scratch + s->scores_at), *sums = (float *)(scratch + s->sums_at);
     void *first[ONS_ONEDNN_N_ROLES] = {(void *)q, scratch + s->keys_at, NULL, scores};
     void *second[ONS_ONEDNN_N_ROLES] = {scratch + s->probabilities_at, scratch + s->values_at, NULL, scores};
+    onestep_status st = ONESTEP_OK;
 
-    ons_onednn_run(&p->scores, first, scratch + s->product_at);
+    ONS_TRY(ons_onednn_run(&p->scores, first, scratch + s->product_at));
     exponentiate(j, scratch, n, lse);
-    ons_onednn_run(&p->values, second, scratch + s->product_at); /* over the scores, which are done with */
+    ONS_TRY(
+        ons_onednn_run(&p->values, second, scratch + s->product_at)); /* over the scores, which are done with */
     for (int64_t i = 0; i < n; i++) {
         float *row = scores + i * s->s.d;
 
@@ -230,11 +234,13 @@ static void attend(const attention_job *j, const products *p, char *scratch, int
             row[k] /= sums[i];
         ons_cpu_convert(out + i * s->s.c, ONS_BF16, row, ONS_F32, (size_t)s->s.d);
     }
+fail:
+    return st;
 }
 
 static void run_blocks(void *context, int64_t begin, int64_t end, int thread)
 {
-    const attention_job *j = context;
+    attention_job *j = context;
     const attention_state *s = j->state;
     const worker *w = &s->workers[thread];
     const int64_t blocks = (s->s.tq + s->s.block - 1) / s->s.block;
@@ -251,19 +257,20 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread)
             packed = pair;
         }
         if (left >= s->s.block)
-            attend(j, &w->whole, scratch, pair, q0, s->s.block);
+            ons_failure_note(&j->failure, attend(j, &w->whole, scratch, pair, q0, s->s.block));
         else
-            attend(j, &w->rest, scratch, pair, q0, left);
+            ons_failure_note(&j->failure, attend(j, &w->rest, scratch, pair, q0, left));
     }
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     const attention_state *s = p->state;
-    attention_job j = {s, args};
+    attention_job j = {.state = s, .args = args};
 
     ons_parallel_for(p->n_threads, s->s.batch * s->s.heads * ((s->s.tq + s->s.block - 1) / s->s.block), 1,
                      run_blocks, &j);
+    return ons_failure_take(&j.failure);
 }
 
 const ons_kernel *ons_onednn_attention_kernels(ons_onednn_rows which)

@@ -77,7 +77,7 @@ static onestep_status prepare(ons_prep *p)
     return ons_onednn_prepare(p, &d);
 }
 
-static void run_forward(const ons_prep *p, const ons_args *a)
+static onestep_status run_forward(const ons_prep *p, const ons_args *a)
 {
     const ons_attrs *at = &p->node->attrs;
     void *data[ONS_ONEDNN_N_ROLES] = {(void *)a->in[0], (void *)a->in[1], NULL, a->out[0]};
@@ -87,19 +87,19 @@ static void run_forward(const ons_prep *p, const ons_args *a)
         data[ONS_ONEDNN_BIAS] = (void *)a->in[next++];
     if (at->conv.residual)
         data[ONS_ONEDNN_RESIDUAL] = (void *)a->in[next];
-    ons_onednn_run(p, data, a->scratch);
+    return ons_onednn_run(p, data, a->scratch);
 }
 
-static void run_grad_x(const ons_prep *p, const ons_args *a)
+static onestep_status run_grad_x(const ons_prep *p, const ons_args *a)
 {
-    ons_onednn_run(p, (void *[ONS_ONEDNN_N_ROLES]){a->out[0], (void *)a->in[1], NULL, (void *)a->in[0]},
-                   a->scratch);
+    return ons_onednn_run(p, (void *[ONS_ONEDNN_N_ROLES]){a->out[0], (void *)a->in[1], NULL, (void *)a->in[0]},
+                          a->scratch);
 }
 
-static void run_grad_w(const ons_prep *p, const ons_args *a)
+static onestep_status run_grad_w(const ons_prep *p, const ons_args *a)
 {
-    ons_onednn_run(p, (void *[ONS_ONEDNN_N_ROLES]){(void *)a->in[0], a->out[0], a->out[1], (void *)a->in[1]},
-                   a->scratch);
+    return ons_onednn_run(
+        p, (void *[ONS_ONEDNN_N_ROLES]){(void *)a->in[0], a->out[0], a->out[1], (void *)a->in[1]}, a->scratch);
 }
 
 /*

@@ -64,7 +64,7 @@ static onestep_status prepare(ons_prep *p)
     return ons_onednn_prepare(p, &d);
 }
 
-static void run(const ons_prep *p, const ons_args *a)
+static onestep_status run(const ons_prep *p, const ons_args *a)
 {
     const ons_attrs *at = &p->node->attrs;
     void *data[ONS_ONEDNN_N_ROLES] = {(void *)a->in[0], (void *)a->in[1], NULL, a->out[0]};
@@ -74,7 +74,7 @@ static void run(const ons_prep *p, const ons_args *a)
         data[ONS_ONEDNN_BIAS] = (void *)a->in[next++];
     if (at->matmul.residual)
         data[ONS_ONEDNN_RESIDUAL] = (void *)a->in[next];
-    ons_onednn_run(p, data, a->scratch);
+    return ons_onednn_run(p, data, a->scratch);
 }
 
 static const ons_kernel u8_rows[] = {

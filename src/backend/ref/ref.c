@@ -25,9 +25,10 @@ static onestep_status prepare(ons_prep *p)
     return ONESTEP_OK;
 }
 
-static void run(const ons_prep *p, const ons_args *a)
+static onestep_status run(const ons_prep *p, const ons_args *a)
 {
     find(p->node->op)(p->node, a);
+    return ONESTEP_OK;
 }
 
 static const ons_kernel list[] = {{"ref", NULL, prepare, run, NULL}, {0}};

@@ -246,7 +246,7 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run_attention(const ons_prep *p, const ons_args *args)
+static onestep_status run_attention(const ons_prep *p, const ons_args *args)
 {
     attention_job j = {find_sizes(p->node), args, 0};
     buffers b;
@@ -254,6 +254,7 @@ static void run_attention(const ons_prep *p, const ons_args *args)
     j.thread_bytes = lay_out(&j.s, false, &b, NULL);
     ons_parallel_for(p->n_threads, j.s.batch * j.s.heads * ((j.s.tq + QUERIES - 1) / QUERIES), 1, run_blocks,
                      &j);
+    return ONESTEP_OK;
 }
 
 /* dst [tk, d] (+)= a^T b over n queries. */
@@ -333,13 +334,14 @@ static void run_grad_heads(void *context, int64_t begin, int64_t end, int thread
     }
 }
 
-static void run_attention_grad(const ons_prep *p, const ons_args *args)
+static onestep_status run_attention_grad(const ons_prep *p, const ons_args *args)
 {
     attention_job j = {find_sizes(p->node), args, 0};
     buffers b;
 
     j.thread_bytes = lay_out(&j.s, true, &b, NULL);
     ons_parallel_for(p->n_threads, j.s.batch * j.s.heads, 1, run_grad_heads, &j);
+    return ONESTEP_OK;
 }
 
 static onestep_status prepare_attention(ons_prep *p)

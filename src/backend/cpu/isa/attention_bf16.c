@@ -259,7 +259,7 @@ static void run_blocks(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     attention_job j = {find_sizes(p->node), args, 0};
     buffers b;
@@ -267,6 +267,7 @@ static void run(const ons_prep *p, const ons_args *args)
     j.thread_bytes = lay_out(&j.s, &b, NULL);
     ons_parallel_for(p->n_threads, j.s.batch * j.s.heads * ((j.s.tq + QUERIES - 1) / QUERIES), 1, run_blocks,
                      &j);
+    return ONESTEP_OK;
 }
 
 static const char *refuse(const ons_node *n)

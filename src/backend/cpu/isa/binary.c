@@ -106,7 +106,7 @@ static void run_elements(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run_binary(const ons_prep *p, const ons_args *args)
+static onestep_status run_binary(const ons_prep *p, const ons_args *args)
 {
     const ons_node *n = p->node;
     binary_job job = {
@@ -120,9 +120,10 @@ static void run_binary(const ons_prep *p, const ons_args *args)
         job.scalar = mul_scalar;
     }
     ons_parallel_for(p->n_threads, ons_shape_count(&n->out[0]->shape), ONS_GRAIN, run_elements, &job);
+    return ONESTEP_OK;
 }
 
-static void run_broadcast(const ons_prep *p, const ons_args *args)
+static onestep_status run_broadcast(const ons_prep *p, const ons_args *args)
 {
     const ons_node *n = p->node;
     binary_job job = {merge(&n->out[0]->shape, &n->in[0]->shape),
@@ -133,6 +134,7 @@ static void run_broadcast(const ons_prep *p, const ons_args *args)
                       fill_row};
 
     ons_parallel_for(p->n_threads, ons_shape_count(&n->out[0]->shape), ONS_GRAIN, run_elements, &job);
+    return ONESTEP_OK;
 }
 
 static onestep_status prepare_binary(ons_prep *p)

@@ -103,7 +103,7 @@ static void run_conv_task(void *context, int thread, int n_threads)
     }
 }
 
-static void run_conv(const ons_prep *p, const ons_args *args)
+static onestep_status run_conv(const ons_prep *p, const ons_args *args)
 {
     const ons_attrs *at = &p->node->attrs;
     conv_job job = {p->state, p, args, NULL, NULL};
@@ -115,6 +115,7 @@ static void run_conv(const ons_prep *p, const ons_args *args)
     }
     ons_b_fill(&job.s->b, args->in[1], args->scratch);
     ons_parallel(p->n_threads, run_conv_task, &job);
+    return ONESTEP_OK;
 }
 
 static void destroy_conv(ons_prep *p)

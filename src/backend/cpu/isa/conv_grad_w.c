@@ -119,12 +119,13 @@ static void run_task(void *context, int thread, int n_threads)
         ons_column_sum(args->in[1], pixels, o.m, c0 * VW, c1 * VW < o.m ? c1 * VW : o.m, args->out[1]);
 }
 
-static void run_grad_w(const ons_prep *p, const ons_args *args)
+static onestep_status run_grad_w(const ons_prep *p, const ons_args *args)
 {
     const ons_shape *x = &p->node->in[0]->shape, *dy = &p->node->in[1]->shape;
     dw_job j = {p, args, dy->d[1], dy->d[2], x->d[1], x->d[2], x->d[3], p->node->attrs.conv.kw};
 
     ons_parallel(p->n_threads, run_task, &j);
+    return ONESTEP_OK;
 }
 
 static onestep_status prepare_grad_w(ons_prep *p)

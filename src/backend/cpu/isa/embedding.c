@@ -31,16 +31,17 @@ static void add_channels(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run_embedding_grad(const ons_prep *p, const ons_args *args)
+static onestep_status run_embedding_grad(const ons_prep *p, const ons_args *args)
 {
     const ons_shape *s = &p->node->out[0]->shape;
     embedding_job j = {args->in[0], args->in[1], args->out[0], ons_shape_count(&p->node->in[0]->shape),
                        s->d[0],     s->d[1]};
 
     ons_parallel_for(p->n_threads, j.c, 1 + ONS_GRAIN / (j.n + j.rows), add_channels, &j);
+    return ONESTEP_OK;
 }
 
-static void run_timestep(const ons_prep *p, const ons_args *args)
+static onestep_status run_timestep(const ons_prep *p, const ons_args *args)
 {
     const ons_attrs *at = &p->node->attrs;
     const float *t = args->in[0];
@@ -58,6 +59,7 @@ static void run_timestep(const ons_prep *p, const ons_args *args)
             cosines[k] = (float)cos(angle);
         }
     }
+    return ONESTEP_OK;
 }
 
 const ons_kernel ons_embedding_grad_kernels[] = {

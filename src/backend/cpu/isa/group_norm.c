@@ -478,7 +478,7 @@ static onestep_status prepare_norm(ons_prep *p)
     return ONESTEP_OK;
 }
 
-static void run_group_norm(const ons_prep *p, const ons_args *args)
+static onestep_status run_group_norm(const ons_prep *p, const ons_args *args)
 {
     static const phase phases[] = {{.of_chunk = sum_values},
                                    {.of_sample = find_means},
@@ -489,9 +489,10 @@ static void run_group_norm(const ons_prep *p, const ons_args *args)
 
     j.stats = args->out[1];
     run_phases(&j, useful_threads(p, &j), phases, 5);
+    return ONESTEP_OK;
 }
 
-static void run_group_norm_grad(const ons_prep *p, const ons_args *args)
+static onestep_status run_group_norm_grad(const ons_prep *p, const ons_args *args)
 {
     static const phase phases[] = {{.of_sample = recall_scales},
                                    {.of_chunk = sum_gradients},
@@ -504,6 +505,7 @@ static void run_group_norm_grad(const ons_prep *p, const ons_args *args)
     run_phases(&g.j, useful_threads(p, &g.j), phases, 4);
     if (g.dgamma || g.dbeta)
         ons_parallel_for(useful_threads(p, &g.j), g.j.c, 1 + ONS_GRAIN / g.j.n, sum_parameters, &g);
+    return ONESTEP_OK;
 }
 
 static const char *refuse_widening(const ons_node *n)

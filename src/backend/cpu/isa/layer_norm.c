@@ -112,12 +112,13 @@ static layer_job start_job(const ons_prep *p, const ons_args *a)
     return j;
 }
 
-static void run_layer_norm(const ons_prep *p, const ons_args *args)
+static onestep_status run_layer_norm(const ons_prep *p, const ons_args *args)
 {
     layer_job j = start_job(p, args);
 
     j.stats = args->out[1];
     ons_parallel_for(p->n_threads, j.rows, 1 + ONS_GRAIN / j.c, run_rows, &j);
+    return ONESTEP_OK;
 }
 
 static void add_parts(const layer_job *j, int which, float *out)
@@ -133,7 +134,7 @@ static void add_parts(const layer_job *j, int which, float *out)
     }
 }
 
-static void run_layer_norm_grad(const ons_prep *p, const ons_args *args)
+static onestep_status run_layer_norm_grad(const ons_prep *p, const ons_args *args)
 {
     layer_job j = start_job(p, args);
 
@@ -142,6 +143,7 @@ static void run_layer_norm_grad(const ons_prep *p, const ons_args *args)
     ons_parallel_for(j.rows * j.c < 2 * ONS_GRAIN ? 1 : p->n_threads, PARTS, 1, run_grad_parts, &j);
     add_parts(&j, 0, args->out[1]);
     add_parts(&j, 1, args->out[2]);
+    return ONESTEP_OK;
 }
 
 static onestep_status prepare_forward(ons_prep *p)

@@ -173,7 +173,7 @@ static void run_batch(void *context, int64_t begin, int64_t end, int thread)
         add_bias_residual(job, job->args->out[0], begin * s->m, end * s->m);
 }
 
-static void run_matmul(const ons_prep *p, const ons_args *args)
+static onestep_status run_matmul(const ons_prep *p, const ons_args *args)
 {
     const matmul_state *s = p->state;
     const ons_attrs *at = &p->node->attrs;
@@ -186,6 +186,7 @@ static void run_matmul(const ons_prep *p, const ons_args *args)
         ons_parallel_for(p->n_threads, s->batch, 1, run_batch, &job);
     else
         run_single(&job, p->n_threads);
+    return ONESTEP_OK;
 }
 
 static void set_sizes(matmul_state *s, const ons_node *n)

@@ -109,13 +109,14 @@ static job describe(const ons_node *n, const ons_args *a)
     return j;
 }
 
-static void run(const ons_prep *p, const ons_args *a)
+static onestep_status run(const ons_prep *p, const ons_args *a)
 {
     const ons_shape *y = &p->node->out[0]->shape;
     job j = describe(p->node, a);
     const int64_t pitch = j.left + j.size + j.right;
 
     ons_parallel_for(p->n_threads, ons_shape_count(y) / pitch, 1 + ONS_GRAIN / pitch, quantise_rows, &j);
+    return ONESTEP_OK;
 }
 
 static const char *refuse(const ons_node *n)

@@ -198,7 +198,7 @@ static onestep_status prepare_columns(ons_prep *p)
     return ONESTEP_OK;
 }
 
-static void run_columns(const ons_prep *p, const ons_args *args)
+static onestep_status run_columns(const ons_prep *p, const ons_args *args)
 {
     sum_job j = {args->in[0], args->out[0], args->scratch, 0, 0, 0};
 
@@ -211,10 +211,11 @@ static void run_columns(const ons_prep *p, const ons_args *args)
     } else {
         ons_parallel_for(p->n_threads, j.outer, 1 + ONS_GRAIN / (j.rows * j.cols), sum_outer, &j);
     }
+    return ONESTEP_OK;
 }
 
 /* Any pattern: one output after the other, summed in double. */
-static void run_any(const ons_prep *p, const ons_args *args)
+static onestep_status run_any(const ons_prep *p, const ons_args *args)
 {
     const ons_shape *x = &p->node->in[0]->shape, *y = &p->node->out[0]->shape;
     const float *src = args->in[0];
@@ -239,6 +240,7 @@ static void run_any(const ons_prep *p, const ons_args *args)
     }
     for (int64_t i = 0; i < m; i++)
         dst[i] = (float)sums[i];
+    return ONESTEP_OK;
 }
 
 static onestep_status prepare_any(ons_prep *p)

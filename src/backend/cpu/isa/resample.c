@@ -129,7 +129,7 @@ static void upsample_grad_rows(void *context, int64_t begin, int64_t end, int th
     }
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     const ons_shape *in = &p->node->in[0]->shape, *out = &p->node->out[0]->shape;
     image_job j = {args, in->d[1], in->d[2], out->d[1], out->d[2], out->d[3], 0.25f};
@@ -146,6 +146,7 @@ static void run(const ons_prep *p, const ons_args *args)
     else if (p->node->op == ONS_OP_UPSAMPLE_TO_GRAD)
         rows = upsample_grad_rows;
     ons_parallel_for(p->n_threads, out->d[0] * out->d[1], 1 + ONS_GRAIN / (out->d[2] * out->d[3]), rows, &j);
+    return ONESTEP_OK;
 }
 
 const ons_kernel ons_resample_kernels[] = {

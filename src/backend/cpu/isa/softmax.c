@@ -97,7 +97,7 @@ static void run_grad_rows(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     const ons_shape *s = &p->node->in[0]->shape;
     row_job j = {args, s->d[s->n - 1],
@@ -105,6 +105,7 @@ static void run(const ons_prep *p, const ons_args *args)
 
     ons_parallel_for(p->n_threads, ons_shape_count(s) / j.c, 1 + ONS_GRAIN / j.c,
                      p->node->n_in == 2 ? run_grad_rows : run_rows, &j);
+    return ONESTEP_OK;
 }
 
 const ons_kernel ons_softmax_kernels[] = {

@@ -187,18 +187,20 @@ static void run_range2(void *context, int64_t begin, int64_t end, int thread)
                              (const float *)job->args->in[1] + begin, end - begin, job->p, job->q);
 }
 
-static void run_unary(const ons_prep *p, const ons_args *args)
+static onestep_status run_unary(const ons_prep *p, const ons_args *args)
 {
     map_job job = start_job(p, args);
 
     ons_parallel_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), ONS_GRAIN, run_range1, &job);
+    return ONESTEP_OK;
 }
 
-static void run_unary_grad(const ons_prep *p, const ons_args *args)
+static onestep_status run_unary_grad(const ons_prep *p, const ons_args *args)
 {
     map_job job = start_job(p, args);
 
     ons_parallel_for(p->n_threads, ons_shape_count(&p->node->out[0]->shape), ONS_GRAIN, run_range2, &job);
+    return ONESTEP_OK;
 }
 
 static onestep_status prepare_in_place(ons_prep *p)
@@ -273,7 +275,7 @@ static void run_geglu_grad_rows(void *context, int64_t begin, int64_t end, int t
     }
 }
 
-static void run_geglu(const ons_prep *p, const ons_args *args)
+static onestep_status run_geglu(const ons_prep *p, const ons_args *args)
 {
     const ons_shape *s = &p->node->in[0]->shape;
     geglu_job job = {args, s->d[s->n - 1] / 2};
@@ -281,6 +283,7 @@ static void run_geglu(const ons_prep *p, const ons_args *args)
 
     ons_parallel_for(p->n_threads, rows, 1 + ONS_GRAIN / job.c,
                      p->node->op == ONS_OP_GEGLU ? run_geglu_rows : run_geglu_grad_rows, &job);
+    return ONESTEP_OK;
 }
 
 const ons_kernel ons_geglu_kernels[] = {

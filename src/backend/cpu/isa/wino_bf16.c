@@ -97,7 +97,7 @@ static void run_range(void *context, int64_t begin, int64_t end, int thread)
                   (float *)(own + j->s->m_at));
 }
 
-static void run(const ons_prep *p, const ons_args *args)
+static onestep_status run(const ons_prep *p, const ons_args *args)
 {
     const wb_state *s = p->state;
     const ons_attrs *at = &p->node->attrs;
@@ -107,6 +107,7 @@ static void run(const ons_prep *p, const ons_args *args)
     j.results.bias = at->conv.bias ? args->in[next++] : NULL;
     j.results.residual = at->conv.residual ? args->in[next] : NULL;
     ons_parallel_for(p->n_threads, s->g.batch * s->g.tiles_y * s->g.tiles_x, MR, run_range, &j);
+    return ONESTEP_OK;
 }
 
 static void destroy(ons_prep *p)

@@ -162,7 +162,7 @@ static void run_task(void *context, int thread, int n_threads)
     }
 }
 
-void ons_wino_run(const ons_prep *p, const ons_args *args)
+onestep_status ons_wino_run(const ons_prep *p, const ons_args *args)
 {
     const ons_attrs *at = &p->node->attrs;
     wino_job j = {p->state, args, NULL, NULL};
@@ -174,6 +174,7 @@ void ons_wino_run(const ons_prep *p, const ons_args *args)
     }
     ons_b_fill(&j.s->b, args->in[1], args->scratch);
     ons_parallel(p->n_threads, run_task, &j);
+    return ONESTEP_OK;
 }
 
 void ons_wino_destroy(ons_prep *p)

@@ -137,10 +137,10 @@ const char *ons_wino_refuse(const ons_node *n);
 
 /* Kernels for the lists: conv2d and conv2d_grad_x, and conv2d_grad_w. */
 onestep_status ons_wino_prepare(ons_prep *p);
-void ons_wino_run(const ons_prep *p, const ons_args *args);
+onestep_status ons_wino_run(const ons_prep *p, const ons_args *args);
 void ons_wino_destroy(ons_prep *p);
 onestep_status ons_wino_grad_w_prepare(ons_prep *p);
-void ons_wino_grad_w_run(const ons_prep *p, const ons_args *args);
+onestep_status ons_wino_grad_w_run(const ons_prep *p, const ons_args *args);
 void ons_wino_grad_w_destroy(ons_prep *p);
 
 #endif

@@ -188,7 +188,7 @@ static void multiply_panels(void *context, int piece, int n_pieces)
     }
 }
 
-void ons_wino_grad_w_run(const ons_prep *p, const ons_args *args)
+onestep_status ons_wino_grad_w_run(const ons_prep *p, const ons_args *args)
 {
     dw_job j = {p->state, args, 1};
 
@@ -200,6 +200,7 @@ void ons_wino_grad_w_run(const ons_prep *p, const ons_args *args)
         ons_parallel(p->n_threads, sum_tiles, &j);
     }
     ons_parallel(p->n_threads, finish, &j);
+    return ONESTEP_OK;
 }
 
 void ons_wino_grad_w_destroy(ons_prep *p)
