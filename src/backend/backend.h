@@ -103,14 +103,25 @@ ons_plan_plain_bytes(ons_plan *p); /* parameters that kernels read as they stand
 onestep_status ons_plan_allocate(ons_plan *p) ONESTEP_CHECK;
 /* Replaces the weight set of a slot (same layout), e.g. EMA for sampling. */
 void ons_plan_bind_params(ons_plan *p, int slot, ons_params *params);
-/* Puts the value of an output into caller's memory from now on (f32; e.g. gradients into one region). Before
- * allocate. */
+/* Puts the value of an output into caller's memory from now on (f32; e.g. gradients into one region): every run
+ * writes it there, whatever memory the backend computes in. Before allocate. */
 onestep_status ons_plan_bind_output(ons_plan *p, const char *name, void *data) ONESTEP_CHECK;
 
 /* Buffers by name, valid after ons_plan_allocate; NULL: no such input/output. Element type is the declared one
  * (F64 on ref64). */
 void *ons_plan_input(ons_plan *p, const char *name);
 const void *ons_plan_result(ons_plan *p, const char *name);
+/*
+ * Elements [at, at + n) of an input or of a result, in and out of the caller's memory; after ons_plan_allocate.
+ * Memory has the value's declared type (f32 also where the backend computes in double, i32 for numbers of
+ * tokens). Plans drop inputs that no result needs, and a name that is no input's may be one of those: writing
+ * it does nothing. BAD_ARGUMENT: more elements than there are, no such result, or no memory yet.
+ */
+onestep_status ons_plan_write(ons_plan *p, const char *name, size_t at, const void *src,
+                              size_t n) ONESTEP_CHECK;
+onestep_status ons_plan_read(const ons_plan *p, const char *name, size_t at, void *dst, size_t n) ONESTEP_CHECK;
+/* A result of one f32 element, such as a loss. */
+onestep_status ons_plan_read_scalar(const ons_plan *p, const char *name, double *out) ONESTEP_CHECK;
 /* Input/output values (shape, dtype); NULL if unknown. */
 const ons_value *ons_plan_find(const ons_plan *p, const char *name);
 

@@ -54,14 +54,81 @@ void *ons_plan_input(ons_plan *p, const char *name)
     return ons_plan_address(p, find_input(p, name));
 }
 
+/* Of output `index`, whose value is v. */
+static void *result_address(const ons_plan *p, const ons_value *v, int index)
+{
+    return ons_plan_buffer(p, v)->leaf ? p->buffers[p->n_values + index].ptr : ons_plan_address(p, v);
+}
+
 const void *ons_plan_result(ons_plan *p, const char *name)
 {
     int index;
     const ons_value *v = ons_plan_find_output(p, name, &index);
 
+    return v ? result_address(p, v, index) : NULL;
+}
+
+static onestep_status check_range(const ons_plan *p, const char *name, const ons_value *v, size_t at, size_t n)
+{
+    const size_t count = (size_t)ons_shape_count(&v->shape);
+
+    if (!p->arena)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: %s has no memory yet; allocate the plan first", p->label,
+                        name);
+    if (at > count || n > count - at)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: %s has %zu elements, not the %zu from element %zu on",
+                        p->label, name, count, n, at);
+    return ONESTEP_OK;
+}
+
+onestep_status ons_plan_write(ons_plan *p, const char *name, size_t at, const void *src, size_t n)
+{
+    const ons_value *v = find_input(p, name);
+    char *dst = ons_plan_address(p, v);
+    ons_dtype stored;
+    onestep_status st;
+
+    if (!v || ons_plan_buffer(p, v)->place == ONS_PLACE_NONE)
+        return ONESTEP_OK;
+    if ((st = check_range(p, name, v, at, n)) != ONESTEP_OK)
+        return st;
+    stored = ons_plan_stored_type(p, v);
+    dst += at * ons_dtype_size(stored);
+    if (stored == v->dtype)
+        memcpy(dst, src, n * ons_dtype_size(stored));
+    else
+        ons_convert(dst, stored, src, v->dtype, n);
+    return ONESTEP_OK;
+}
+
+onestep_status ons_plan_read(const ons_plan *p, const char *name, size_t at, void *dst, size_t n)
+{
+    int index;
+    const ons_value *v = ons_plan_find_output(p, name, &index);
+    ons_dtype stored;
+    const char *src;
+    onestep_status st;
+
     if (!v)
-        return NULL;
-    return ons_plan_buffer(p, v)->leaf ? p->buffers[p->n_values + index].ptr : ons_plan_address(p, v);
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%s: the plan has no output %s", p->label, name);
+    if ((st = check_range(p, name, v, at, n)) != ONESTEP_OK)
+        return st;
+    stored = ons_plan_stored_type(p, v);
+    src = (const char *)result_address(p, v, index) + at * ons_dtype_size(stored);
+    if (stored == v->dtype)
+        memcpy(dst, src, n * ons_dtype_size(stored));
+    else
+        ons_convert(dst, v->dtype, src, stored, n);
+    return ONESTEP_OK;
+}
+
+onestep_status ons_plan_read_scalar(const ons_plan *p, const char *name, double *out)
+{
+    float value = 0;
+    const onestep_status st = ons_plan_read(p, name, 0, &value, 1);
+
+    *out = value;
+    return st;
 }
 
 onestep_status ons_plan_bind_output(ons_plan *p, const char *name, void *data)

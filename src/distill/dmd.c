@@ -25,6 +25,13 @@
 #include "io/safetensors.h"
 #include "train/streams.h"
 
+static size_t pixels_of(const dmd *s)
+{
+    const int f = ons_vae_factor(&s->ctx->teacher->vae_config);
+
+    return (size_t)(s->h * f) * (size_t)(s->w * f) * 3;
+}
+
 /* The pairs' pictures, decoded once: the decoder would otherwise run on the same latents every epoch. */
 static onestep_status decode_targets(dmd *s)
 {
@@ -32,7 +39,7 @@ static onestep_status decode_targets(dmd *s)
     enum { BATCH = 32 };
     ons_runner_options o = {.batch = BATCH, .compute = ons_compute_in(&s->ctx->compute, ONS_F32)};
     int f = ons_vae_factor(&s->ctx->teacher->vae_config);
-    size_t picture = (size_t)(s->h * f) * (size_t)(s->w * f) * 3;
+    size_t picture = pixels_of(s);
     onestep_status st;
 
     o.width = (int)s->w * f;
@@ -51,6 +58,34 @@ fail:
     return st;
 }
 
+static void fini_batch(dmd_batch *b)
+{
+    float *const all[] = {b->z, b->made, b->target, b->guidance, b->t, b->a, b->s, b->e, b->pixels};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ons_free(all[i]);
+    ons_free(b->ids);
+    *b = (dmd_batch){0};
+}
+
+static onestep_status init_batch(dmd *s)
+{
+    const size_t n = (size_t)s->batch, latents = n * s->latent,
+                 tokens = (size_t)ons_tokenizer_context(s->ctx->teacher->tokenizer);
+    float **const of_latents[] = {&s->host.z, &s->host.made, &s->host.target, &s->host.e},
+                  **const of_samples[] = {&s->host.guidance, &s->host.t, &s->host.a, &s->host.s};
+    bool have = true;
+
+    for (int i = 0; i < 4; i++) {
+        have = (*of_latents[i] = ons_calloc(latents, sizeof(float))) && have;
+        have = (*of_samples[i] = ons_calloc(n, sizeof(float))) && have;
+    }
+    if (s->targets)
+        have = (s->host.pixels = ons_calloc(n * pixels_of(s), sizeof(float))) && have;
+    have = (s->host.ids = ons_calloc(n * tokens, sizeof *s->host.ids)) && have;
+    return have ? ONESTEP_OK : ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d", s->batch);
+}
+
 static void destroy(void *state)
 {
     dmd *s = state;
@@ -66,6 +101,7 @@ static void destroy(void *state)
     ons_params_destroy(&s->fake);
     ons_params_destroy(&s->ema);
     ons_free(s->targets);
+    fini_batch(&s->host);
     ons_free(s);
 }
 
@@ -150,6 +186,7 @@ static onestep_status create(const ons_distill *ctx, void **state)
     ONS_TRY(ons_dmd_create_plans(s));
     if (s->ctx->pairs && ons_dmd_uses_pixels(s))
         ONS_TRY(decode_targets(s));
+    ONS_TRY(init_batch(s));
     *state = s;
     return ONESTEP_OK;
 fail:
@@ -162,25 +199,24 @@ static onestep_status load_fresh(dmd *s, const generator *gen, int64_t step)
 {
     const ons_recipe *r = s->ctx->r;
     int tokens = ons_tokenizer_context(s->ctx->teacher->tokenizer);
-    float *z = ons_plan_input(gen->plan, "z"), *guidance = ons_plan_input(gen->plan, "guidance");
-    int32_t *ids = ons_plan_input(gen->plan, "ids");
     size_t values = (size_t)gen->n_dm * s->latent;
+    onestep_status st;
 
     ons_randn_by(ons_compute_threads(&s->ctx->compute), r->seed, ONS_STREAM_GENERATOR_NOISE,
-                 (uint64_t)step * values, z, values);
+                 (uint64_t)step * values, s->host.z, values);
     for (int i = 0; i < gen->n_dm; i++) {
         ons_draw draw =
             ons_dataset_draw(s->ctx->d, r->seed + 17, (uint64_t)step * (uint64_t)gen->n_dm + (uint64_t)i, 0,
                              r->captions.p_keyword);
         bool keyword = draw.caption != ons_dataset_at(s->ctx->d, draw.item)->captions[0];
-        onestep_status st =
-            ons_tokenizer_encode(s->ctx->teacher->tokenizer, draw.caption, ids + i * tokens, NULL, NULL);
 
-        if (st != ONESTEP_OK)
-            return st;
-        guidance[i] = (float)(keyword ? r->distill.guidance_keyword : r->distill.guidance);
+        ONS_TRY(ons_tokenizer_encode(s->ctx->teacher->tokenizer, draw.caption, s->host.ids + i * tokens, NULL,
+                                     NULL));
+        s->host.guidance[i] = (float)(keyword ? r->distill.guidance_keyword : r->distill.guidance);
     }
-    return ONESTEP_OK;
+    st = ons_plan_write(gen->plan, "guidance", 0, s->host.guidance, (size_t)gen->n_dm);
+fail:
+    return st;
 }
 
 static int matching_limit(const ons_recipe *r, int64_t step)
@@ -192,51 +228,65 @@ static int matching_limit(const ons_recipe *r, int64_t step)
 }
 
 /* Draws timesteps in [lo, hi] and noise for n samples of a plan. */
-static void load_noise_levels(dmd *s, ons_plan *plan, const char *prefix, int n, uint64_t index, int lo, int hi,
-                              int stream_t, int stream_e)
+static onestep_status load_noise_levels(dmd *s, ons_plan *plan, const char *prefix, int n, uint64_t index,
+                                        int lo, int hi, int stream_t, int stream_e)
 {
     const ons_schedule *schedule = &s->ctx->teacher->schedule;
-    char name[4][32];
-    float *t, *a, *sigma, *e;
+    const dmd_batch *b = &s->host;
+    const struct {
+        char letter;
+        const float *values;
+        size_t n;
+    } inputs[] = {{'t', b->t, (size_t)n},
+                  {'a', b->a, (size_t)n},
+                  {'s', b->s, (size_t)n},
+                  {'e', b->e, (size_t)n * s->latent}};
+    onestep_status st = ONESTEP_OK;
 
-    for (int k = 0; k < 4; k++)
-        snprintf(name[k], sizeof name[k], "%s%c", prefix, "tase"[k]);
-    t = ons_plan_input(plan, name[0]);
-    a = ons_plan_input(plan, name[1]);
-    sigma = ons_plan_input(plan, name[2]);
-    e = ons_plan_input(plan, name[3]);
     for (int i = 0; i < n; i++) {
         int v = lo + (int)ons_rand_below(s->ctx->r->seed, (uint64_t)stream_t, index * (uint64_t)n + (uint64_t)i,
                                          (uint64_t)(hi - lo + 1));
 
-        t[i] = (float)v;
-        a[i] = (float)ons_schedule_a(schedule, v);
-        sigma[i] = (float)ons_schedule_s(schedule, v);
+        b->t[i] = (float)v;
+        b->a[i] = (float)ons_schedule_a(schedule, v);
+        b->s[i] = (float)ons_schedule_s(schedule, v);
     }
     ons_randn_by(ons_compute_threads(&s->ctx->compute), s->ctx->r->seed, (uint64_t)stream_e,
-                 index * (uint64_t)n * s->latent, e, (size_t)n * s->latent);
+                 index * (uint64_t)n * s->latent, b->e, (size_t)n * s->latent);
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "%s%c", prefix, inputs[i].letter);
+        ONS_TRY(ons_plan_write(plan, name, 0, inputs[i].values, inputs[i].n));
+    }
+fail:
+    return st;
 }
 
-static void load_pairs(dmd *s, const generator *gen, int64_t step)
+/* Pairs come behind the matching samples of the batch. */
+static onestep_status load_pairs(dmd *s, const generator *gen, int64_t step)
 {
     const ons_pairs *p = s->ctx->pairs;
-    int f = ons_vae_factor(&s->ctx->teacher->vae_config);
-    size_t picture = (size_t)(s->h * f) * (size_t)(s->w * f) * 3;
-    float *z = ons_plan_input(gen->plan, "z"), *target = ons_plan_input(gen->plan, "target");
-    float *pixels = ons_plan_input(gen->plan, "target_pixels");
-    int32_t *ids = ons_plan_input(gen->plan, "ids");
+    const dmd_batch *b = &s->host;
+    const size_t picture = pixels_of(s), n = (size_t)gen->n_reg;
+    onestep_status st = ONESTEP_OK;
 
     for (int i = 0; i < gen->n_reg; i++) {
         size_t k = (size_t)ons_rand_below(s->ctx->r->seed, ONS_STREAM_PAIR_DRAW,
                                           (uint64_t)step * (uint64_t)s->batch + (uint64_t)i, p->n);
 
-        ons_pairs_noise(p, k, z + (size_t)(gen->n_dm + i) * s->latent);
-        memcpy(ids + (gen->n_dm + i) * p->context, p->ids + k * (size_t)p->context,
-               (size_t)p->context * sizeof *ids);
-        memcpy(target + (size_t)i * s->latent, p->latents + k * s->latent, s->latent * sizeof *target);
-        for (size_t v = 0; pixels && v < picture; v++)
-            pixels[(size_t)i * picture + v] = (float)s->targets[k * picture + v] / 127.5f - 1.0f;
+        ons_pairs_noise(p, k, b->z + (size_t)(gen->n_dm + i) * s->latent);
+        memcpy(b->ids + (gen->n_dm + i) * p->context, p->ids + k * (size_t)p->context,
+               (size_t)p->context * sizeof *b->ids);
+        memcpy(b->target + (size_t)i * s->latent, p->latents + k * s->latent, s->latent * sizeof *b->target);
+        for (size_t v = 0; b->pixels && v < picture; v++)
+            b->pixels[(size_t)i * picture + v] = (float)s->targets[k * picture + v] / 127.5f - 1.0f;
     }
+    ONS_TRY(ons_plan_write(gen->plan, "target", 0, b->target, n * s->latent));
+    if (b->pixels)
+        ONS_TRY(ons_plan_write(gen->plan, "target_pixels", 0, b->pixels, n * picture));
+fail:
+    return st;
 }
 
 static ons_adamw_options optimizer_options(const ons_recipe *r, double lr)
@@ -262,20 +312,21 @@ static onestep_status update_critic(dmd *s, const generator *gen, turn at, doubl
 {
     const ons_recipe *r = s->ctx->r;
     ons_adamw_options opt = optimizer_options(r, r->distill.fake_lr * fmin(1, (double)(at.step + 1) / 50));
-    size_t tokens = (size_t)ons_tokenizer_context(s->ctx->teacher->tokenizer);
+    const size_t tokens = (size_t)ons_tokenizer_context(s->ctx->teacher->tokenizer), n = (size_t)s->batch;
     const int n_steps = r->distill.critic_steps;
+    double one;
     onestep_status st;
 
-    memcpy(ons_plan_input(s->critic, "x"), ons_plan_result(gen->plan, "x"),
-           (size_t)s->batch * s->latent * sizeof(float));
-    memcpy(ons_plan_input(s->critic, "ids"), ons_plan_input(gen->plan, "ids"),
-           (size_t)s->batch * tokens * sizeof(int32_t));
+    ONS_TRY(ons_plan_read(gen->plan, "x", 0, s->host.made, n * s->latent));
+    ONS_TRY(ons_plan_write(s->critic, "x", 0, s->host.made, n * s->latent));
+    ONS_TRY(ons_plan_write(s->critic, "ids", 0, s->host.ids, n * tokens));
     for (int k = 0; k < n_steps; k++) {
-        load_noise_levels(s, s->critic, "", s->batch, (uint64_t)(at.draw * n_steps + k), 0,
-                          s->ctx->teacher->schedule.n - 1, ONS_STREAM_CRITIC_TIMESTEP,
-                          ONS_STREAM_CRITIC_EPSILON);
+        ONS_TRY(load_noise_levels(s, s->critic, "", s->batch, (uint64_t)(at.draw * n_steps + k), 0,
+                                  s->ctx->teacher->schedule.n - 1, ONS_STREAM_CRITIC_TIMESTEP,
+                                  ONS_STREAM_CRITIC_EPSILON));
         ONS_TRY(ons_plan_run(s->critic));
-        *loss += *(const float *)ons_plan_result(s->critic, "loss") / (n_steps * at.n_parts);
+        ONS_TRY(ons_plan_read_scalar(s->critic, "loss", &one));
+        *loss += (float)one / (n_steps * at.n_parts);
         if (at.n_parts > 1)
             ONS_TRY(ons_adamw_gather(s->opt_fake));
         if (at.part == at.n_parts - 1 && !ons_adamw_step(s->opt_fake, &opt, NULL))
@@ -295,11 +346,11 @@ static double lr_now(const ons_recipe *r, int64_t step)
     return (match ? r->distill.match_lr : r->distill.lr) * rise * fmin(1, left);
 }
 
-static double scalar_result(const generator *gen, const char *name)
+/* 0 where this generator has no such result. */
+static onestep_status read_result(const generator *gen, const char *name, double *out)
 {
-    const float *v = ons_plan_result(gen->plan, name);
-
-    return v ? *v : 0;
+    *out = 0;
+    return ons_plan_find(gen->plan, name) ? ons_plan_read_scalar(gen->plan, name, out) : ONESTEP_OK;
 }
 
 enum { V_REGRESSION, V_DIRECTION, V_REAL, V_FAKE, V_CRITIC, V_GRAD };
@@ -307,20 +358,30 @@ enum { V_REGRESSION, V_DIRECTION, V_REAL, V_FAKE, V_CRITIC, V_GRAD };
 static onestep_status run_generator(dmd *s, const generator *gen, turn at, double *values)
 {
     const ons_recipe *r = s->ctx->r;
+    const size_t n = (size_t)(gen->n_dm + gen->n_reg);
+    double regression, direction, real, fake;
     onestep_status st;
 
     if (gen->n_dm) {
         ONS_TRY(load_fresh(s, gen, at.draw));
-        load_noise_levels(s, gen->plan, "match_", gen->n_dm, (uint64_t)at.draw, r->distill.min_timestep,
-                          matching_limit(r, at.step), ONS_STREAM_MATCH_TIMESTEP, ONS_STREAM_MATCH_EPSILON);
+        ONS_TRY(load_noise_levels(s, gen->plan, "match_", gen->n_dm, (uint64_t)at.draw, r->distill.min_timestep,
+                                  matching_limit(r, at.step), ONS_STREAM_MATCH_TIMESTEP,
+                                  ONS_STREAM_MATCH_EPSILON));
     }
     if (gen->n_reg)
-        load_pairs(s, gen, at.draw);
+        ONS_TRY(load_pairs(s, gen, at.draw));
+    ONS_TRY(ons_plan_write(gen->plan, "z", 0, s->host.z, n * s->latent));
+    ONS_TRY(ons_plan_write(gen->plan, "ids", 0, s->host.ids,
+                           n * (size_t)ons_tokenizer_context(s->ctx->teacher->tokenizer)));
     ONS_TRY(ons_plan_run(gen->plan));
-    values[V_REGRESSION] += scalar_result(gen, "regression") / at.n_parts;
-    values[V_DIRECTION] += scalar_result(gen, "direction2") / at.n_parts;
-    values[V_REAL] += sqrt(scalar_result(gen, "real2")) / at.n_parts;
-    values[V_FAKE] += sqrt(scalar_result(gen, "fake2")) / at.n_parts;
+    ONS_TRY(read_result(gen, "regression", &regression));
+    ONS_TRY(read_result(gen, "direction2", &direction));
+    ONS_TRY(read_result(gen, "real2", &real));
+    ONS_TRY(read_result(gen, "fake2", &fake));
+    values[V_REGRESSION] += regression / at.n_parts;
+    values[V_DIRECTION] += direction / at.n_parts;
+    values[V_REAL] += sqrt(real) / at.n_parts;
+    values[V_FAKE] += sqrt(fake) / at.n_parts;
     return ONESTEP_OK;
 fail:
     return st;

@@ -16,6 +16,14 @@ typedef struct generator {
     int n_dm, n_reg; /* batch shares; the matching samples come first */
 } generator;
 
+/* A batch on its way into plans, and what the generator made of it on its way to the fake score. */
+typedef struct dmd_batch {
+    float *z, *made, *target;        /* [batch, latent] */
+    float *guidance, *t, *a, *s, *e; /* [batch]; e [batch, latent] */
+    float *pixels;                   /* [batch, H, W, 3]; NULL where pictures are not compared */
+    int32_t *ids;                    /* [batch, T] */
+} dmd_batch;
+
 typedef struct dmd {
     const ons_distill *ctx;
     ons_params *g, *fake, *ema;    /* whole networks, or adapters of the teacher's */
@@ -28,6 +36,7 @@ typedef struct dmd {
     int64_t h, w, c;
     size_t latent;
     int batch;      /* n_dm + n_reg */
+    dmd_batch host; /* of that size */
     bool recompute; /* blocks for the gradients instead of keeping what they computed */
 } dmd;
 

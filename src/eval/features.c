@@ -19,6 +19,9 @@ struct ons_embedder {
     const ons_features *f;
     ons_plan *picture_plan, *caption_plan;
     int n_features, n_embedding, n_threads;
+    /* Of a batch, on their way into the plans. */
+    float *pixels;
+    int32_t *ids, *ends;
 };
 
 static onestep_status plan_pictures(ons_embedder *e, const ons_compute *compute)
@@ -76,6 +79,19 @@ fail:
     return st;
 }
 
+static onestep_status allocate_batch(ons_embedder *e)
+{
+    const size_t side = (size_t)e->f->config.image_size,
+                 context = (size_t)ons_tokenizer_context(e->f->tokenizer);
+
+    e->pixels = ons_malloc(BATCH * side * side * 3 * sizeof *e->pixels);
+    e->ids = ons_malloc(BATCH * context * sizeof *e->ids);
+    e->ends = ons_malloc(BATCH * sizeof *e->ends);
+    return e->pixels && e->ids && e->ends
+               ? ONESTEP_OK
+               : ons_fail(ONESTEP_NO_MEMORY, "no memory for features of %d pictures", BATCH);
+}
+
 onestep_status ons_embedder_create(const ons_features *f, const ons_compute *c, ons_embedder **out)
 {
     onestep_status st;
@@ -95,6 +111,7 @@ onestep_status ons_embedder_create(const ons_features *f, const ons_compute *c, 
     e->n_embedding = f->config.embed_dim;
     ONS_TRY(plan_pictures(e, c));
     ONS_TRY(plan_captions(e, c));
+    ONS_TRY(allocate_batch(e));
     *out = e;
     return ONESTEP_OK;
 fail:
@@ -108,6 +125,9 @@ void ons_embedder_destroy(ons_embedder **e)
         return;
     ons_plan_destroy(&(*e)->picture_plan);
     ons_plan_destroy(&(*e)->caption_plan);
+    ons_free((*e)->pixels);
+    ons_free((*e)->ids);
+    ons_free((*e)->ends);
     ons_free(*e);
     *e = NULL;
 }
@@ -148,10 +168,10 @@ static void fit_picture(float *dst, int size, const uint8_t *rgb, int side)
 }
 
 /* The first k rows of a result, where wanted. */
-static void take_rows(ons_plan *p, const char *name, float *dst, int64_t first, int64_t k, int width)
+static onestep_status take_rows(const ons_plan *p, const char *name, float *dst, int64_t first, int64_t k,
+                                int width)
 {
-    if (dst)
-        memcpy(dst + first * width, ons_plan_result(p, name), (size_t)(k * width) * sizeof *dst);
+    return dst ? ons_plan_read(p, name, 0, dst + first * width, (size_t)(k * width)) : ONESTEP_OK;
 }
 
 typedef struct fit_job {
@@ -176,7 +196,7 @@ onestep_status ons_embed_pictures(ons_embedder *e, const uint8_t *rgb, int64_t n
     onestep_status st = ONESTEP_OK;
     int size = e->f->config.image_size;
     size_t values = (size_t)size * (size_t)size * 3, bytes = (size_t)side * (size_t)side * 3;
-    float *pixels = ons_plan_input(e->picture_plan, "pixels");
+    float *pixels = e->pixels;
 
     for (int64_t first = 0; first < n; first += BATCH) {
         int64_t k = n - first < BATCH ? n - first : BATCH;
@@ -185,9 +205,10 @@ onestep_status ons_embed_pictures(ons_embedder *e, const uint8_t *rgb, int64_t n
             pixels[i] = 1;
         ons_parallel_for(e->n_threads, k, 1, fit_pictures,
                          &(fit_job){pixels, rgb + (size_t)first * bytes, size, side});
+        ONS_TRY(ons_plan_write(e->picture_plan, "pixels", 0, pixels, BATCH * values));
         ONS_TRY(ons_plan_run(e->picture_plan));
-        take_rows(e->picture_plan, "features", features, first, k, e->n_features);
-        take_rows(e->picture_plan, "embedding", embedding, first, k, e->n_embedding);
+        ONS_TRY(take_rows(e->picture_plan, "features", features, first, k, e->n_features));
+        ONS_TRY(take_rows(e->picture_plan, "embedding", embedding, first, k, e->n_embedding));
     }
 fail:
     return st;
@@ -197,7 +218,6 @@ onestep_status ons_embed_captions(ons_embedder *e, const char *const *captions, 
 {
     onestep_status st = ONESTEP_OK;
     int context = ons_tokenizer_context(e->f->tokenizer);
-    int32_t *ids = ons_plan_input(e->caption_plan, "ids"), *ends = ons_plan_input(e->caption_plan, "ends");
 
     for (int64_t first = 0; first < n; first += BATCH) {
         int64_t k = n - first < BATCH ? n - first : BATCH;
@@ -205,12 +225,14 @@ onestep_status ons_embed_captions(ons_embedder *e, const char *const *captions, 
         for (int64_t i = 0; i < BATCH; i++) {
             int used = 0;
 
-            ONS_TRY(ons_tokenizer_encode(e->f->tokenizer, i < k ? captions[first + i] : "", ids + i * context,
-                                         &used, NULL));
-            ends[i] = used - 1;
+            ONS_TRY(ons_tokenizer_encode(e->f->tokenizer, i < k ? captions[first + i] : "",
+                                         e->ids + i * context, &used, NULL));
+            e->ends[i] = used - 1;
         }
+        ONS_TRY(ons_plan_write(e->caption_plan, "ids", 0, e->ids, BATCH * (size_t)context));
+        ONS_TRY(ons_plan_write(e->caption_plan, "ends", 0, e->ends, BATCH));
         ONS_TRY(ons_plan_run(e->caption_plan));
-        take_rows(e->caption_plan, "embedding", embedding, first, k, e->n_embedding);
+        ONS_TRY(take_rows(e->caption_plan, "embedding", embedding, first, k, e->n_embedding));
     }
 fail:
     return st;

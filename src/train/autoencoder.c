@@ -23,6 +23,7 @@ typedef struct stage {
     const ons_dataset *d;
     ons_model *m;
     ons_plan *plan;
+    float *pixels, *noise; /* of a batch, on their way into the plan */
     ons_adamw *optimizer;
     ons_params *ema;
     ons_run run;
@@ -106,11 +107,23 @@ fail:
     return st;
 }
 
-static void load_batch(stage *s, int64_t step)
+static onestep_status allocate_batch(stage *s)
+{
+    const size_t n = (size_t)s->r->vae.batch_size, size = (size_t)s->r->resolution;
+
+    s->pixels = ons_malloc(n * size * size * 3 * sizeof *s->pixels);
+    s->noise = ons_malloc(n * (size_t)(s->latent_side * s->latent_side * s->m->vae_config.latent_channels) *
+                          sizeof *s->noise);
+    return s->pixels && s->noise
+               ? ONESTEP_OK
+               : ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d pictures", s->r->vae.batch_size);
+}
+
+static onestep_status load_batch(stage *s, int64_t step)
 {
     const ons_recipe *r = s->r;
     int size = r->resolution, n = r->vae.batch_size;
-    float *pixels = ons_plan_input(s->plan, "pixels"), *noise = ons_plan_input(s->plan, "noise");
+    onestep_status st;
     size_t values = (size_t)n * (size_t)(s->latent_side * s->latent_side * s->m->vae_config.latent_channels);
 
     for (int i = 0; i < n; i++) {
@@ -119,11 +132,15 @@ static void load_batch(stage *s, int64_t step)
         uint64_t u = ons_rand_u64(r->seed, ONS_STREAM_VAE_AUGMENT, index);
         int span = 2 * r->vae.shift + 1;
 
-        ons_pixels_load(pixels + (size_t)i * (size_t)(size * size * 3), ons_dataset_at(s->d, draw.item)->rgb,
+        ons_pixels_load(s->pixels + (size_t)i * (size_t)(size * size * 3), ons_dataset_at(s->d, draw.item)->rgb,
                         size, r->vae.flip && (u & 1), (int)((u >> 8) % (uint64_t)span) - r->vae.shift,
                         (int)((u >> 32) % (uint64_t)span) - r->vae.shift);
     }
-    ons_randn_by(s->n_threads, r->seed, ONS_STREAM_VAE_NOISE, (uint64_t)step * values, noise, values);
+    ons_randn_by(s->n_threads, r->seed, ONS_STREAM_VAE_NOISE, (uint64_t)step * values, s->noise, values);
+    ONS_TRY(ons_plan_write(s->plan, "pixels", 0, s->pixels, (size_t)n * (size_t)(size * size * 3)));
+    st = ons_plan_write(s->plan, "noise", 0, s->noise, values);
+fail:
+    return st;
 }
 
 static onestep_status save(stage *s)
@@ -166,22 +183,24 @@ static onestep_status one_step(stage *s, int64_t step)
                              .eps = 1e-8,
                              .weight_decay = 0.01,
                              .clip = 1};
-    double values[3], norm;
+    double values[3], mse, norm;
     bool taken;
     onestep_status st;
 
-    load_batch(s, step);
-    if ((st = ons_plan_run(s->plan)) != ONESTEP_OK)
-        return st;
+    ONS_TRY(load_batch(s, step));
+    ONS_TRY(ons_plan_run(s->plan));
+    ONS_TRY(ons_plan_read_scalar(s->plan, "loss", &values[0]));
+    ONS_TRY(ons_plan_read_scalar(s->plan, "mse", &mse));
+    ONS_TRY(ons_plan_read_scalar(s->plan, "kl", &values[2]));
     taken = ons_adamw_step(s->optimizer, &opt, &norm);
     if (taken)
         ons_ema_update(s->ema, s->m->vae, fmin(0.995, (1.0 + (double)step) / (10.0 + (double)step)),
                        s->n_threads);
-    values[0] = *(const float *)ons_plan_result(s->plan, "loss");
     /* PSNR of pixels in [-1, 1]: peak 2 */
-    values[1] = 10 * log10(4 / fmax(*(const float *)ons_plan_result(s->plan, "mse"), 1e-12));
-    values[2] = *(const float *)ons_plan_result(s->plan, "kl");
-    return ons_run_step(&s->run, step + 1, values, !taken);
+    values[1] = 10 * log10(4 / fmax(mse, 1e-12));
+    st = ons_run_step(&s->run, step + 1, values, !taken);
+fail:
+    return st;
 }
 
 static onestep_status loop(stage *s, int64_t step)
@@ -225,6 +244,7 @@ onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_option
     if (o->resume && ons_path_exists(s.checkpoint))
         ONS_TRY(restore(&s, &step));
     ONS_TRY(make_plan(&s, o));
+    ONS_TRY(allocate_batch(&s));
     ONS_TRY(ons_run_begin(&(ons_run_options){.folder = folder,
                                              .stage = "autoencoder",
                                              .unit = "step",
@@ -242,6 +262,8 @@ onestep_status ons_train_autoencoder(const ons_recipe *r, const ons_train_option
 fail:
     ons_run_end(&s.run);
     ons_plan_destroy(&s.plan);
+    ons_free(s.pixels);
+    ons_free(s.noise);
     ons_adamw_destroy(&s.optimizer);
     ons_params_destroy(&s.ema);
     ons_free(s.checkpoint);

@@ -188,13 +188,14 @@ static onestep_status run_steps(const ons_contrastive_options *o, const ons_cont
         .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6, .weight_decay = 0.02, .clip = 1};
 
     for (int64_t step = 0; step < o->iterations; step++) {
-        float loss;
+        double loss;
 
         if (ons_interrupted())
             return ons_fail(ONESTEP_INTERRUPTED, "interrupted while training the feature network");
         ONS_TRY(ons_contrastive_batch_fill(batch, step));
+        ONS_TRY(ons_contrastive_batch_write(batch, plan));
         ONS_TRY(ons_plan_run(plan));
-        loss = *(const float *)ons_plan_result(plan, "loss");
+        ONS_TRY(ons_plan_read_scalar(plan, "loss", &loss));
         step_options.lr = rate_at(o->lr, step, o->iterations);
         ons_adamw_step(adam, &step_options, NULL);
         if (o->progress && !o->progress(o->user, step + 1, o->iterations, loss))
@@ -225,7 +226,7 @@ onestep_status ons_contrastive_train(const ons_contrastive_options *given, ons_f
     ons_features_config config;
     ons_adamw *adam = NULL;
     ons_plan *plan = NULL;
-    ons_contrastive_batch batch;
+    ons_contrastive_batch batch = {0};
 
     *out = NULL;
     ONS_TRY(check_data(given->data));
@@ -244,16 +245,13 @@ onestep_status ons_contrastive_train(const ons_contrastive_options *given, ons_f
                                     .n = o.batch_size,
                                     .p_keyword = o.p_keyword,
                                     .seed = o.seed,
-                                    .n_threads = ons_compute_threads(&o.compute),
-                                    .pixels = ons_plan_input(plan, "pixels"),
-                                    .ids = ons_plan_input(plan, "ids"),
-                                    .ends = ons_plan_input(plan, "ends"),
-                                    .by_picture = ons_plan_input(plan, "by_picture"),
-                                    .by_caption = ons_plan_input(plan, "by_caption")};
+                                    .n_threads = ons_compute_threads(&o.compute)};
+    ONS_TRY(ons_contrastive_batch_init(&batch));
     ONS_TRY(run_steps(&o, &batch, plan, adam));
     *out = f;
     f = NULL;
 fail:
+    ons_contrastive_batch_fini(&batch);
     ons_plan_destroy(&plan);
     ons_adamw_destroy(&adam);
     ons_features_close(&f);

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
 
@@ -116,6 +117,45 @@ onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_
     }
     ons_parallel_for(b->n_threads, n, 1, warp_pictures, &(warp_job){b, draws, step});
     fill_targets(b, draws);
+fail:
+    return st;
+}
+
+onestep_status ons_contrastive_batch_init(ons_contrastive_batch *b)
+{
+    const size_t n = (size_t)b->n, context = (size_t)ons_tokenizer_context(b->tokenizer);
+
+    b->pixels = ons_malloc(n * (size_t)b->size * (size_t)b->size * 3 * sizeof *b->pixels);
+    b->ids = ons_malloc(n * context * sizeof *b->ids);
+    b->ends = ons_malloc(n * sizeof *b->ends);
+    b->by_picture = ons_malloc(n * n * sizeof *b->by_picture);
+    b->by_caption = ons_malloc(n * n * sizeof *b->by_caption);
+    if (b->pixels && b->ids && b->ends && b->by_picture && b->by_caption)
+        return ONESTEP_OK;
+    ons_contrastive_batch_fini(b);
+    return ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d pictures", b->n);
+}
+
+void ons_contrastive_batch_fini(ons_contrastive_batch *b)
+{
+    ons_free(b->pixels);
+    ons_free(b->ids);
+    ons_free(b->ends);
+    ons_free(b->by_picture);
+    ons_free(b->by_caption);
+    *b = (ons_contrastive_batch){0};
+}
+
+onestep_status ons_contrastive_batch_write(const ons_contrastive_batch *b, ons_plan *plan)
+{
+    const size_t n = (size_t)b->n, context = (size_t)ons_tokenizer_context(b->tokenizer);
+    onestep_status st;
+
+    ONS_TRY(ons_plan_write(plan, "pixels", 0, b->pixels, n * (size_t)b->size * (size_t)b->size * 3));
+    ONS_TRY(ons_plan_write(plan, "ids", 0, b->ids, n * context));
+    ONS_TRY(ons_plan_write(plan, "ends", 0, b->ends, n));
+    ONS_TRY(ons_plan_write(plan, "by_picture", 0, b->by_picture, n * n));
+    st = ons_plan_write(plan, "by_caption", 0, b->by_caption, n * n);
 fail:
     return st;
 }

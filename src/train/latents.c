@@ -57,21 +57,29 @@ static void split_moments(const ons_vae_config *c, const float *moments, size_t 
 static onestep_status encode_all(ons_plan *plan, const ons_model *m, const ons_dataset *d, int size,
                                  ons_latents *l)
 {
-    float *pixels = ons_plan_input(plan, "pixels");
     size_t picture = (size_t)size * (size_t)size * 3, z_c = (size_t)m->vae_config.latent_channels;
+    float *pixels = ons_calloc(ENCODE_BATCH * picture, sizeof *pixels),
+          *moments = ons_malloc(ENCODE_BATCH * 2 * l->size * sizeof *moments);
+    onestep_status st = ONESTEP_OK;
 
+    if (!pixels || !moments) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d pictures", ENCODE_BATCH);
+        goto fail;
+    }
     for (size_t i = 0; i < l->n; i += ENCODE_BATCH) {
         size_t n = l->n - i < ENCODE_BATCH ? l->n - i : ENCODE_BATCH;
-        onestep_status st;
 
         for (size_t k = 0; k < n; k++)
             ons_pixels_load(pixels + k * picture, ons_dataset_at(d, i + k)->rgb, size, false, 0, 0);
-        if ((st = ons_plan_run(plan)) != ONESTEP_OK)
-            return st;
-        split_moments(&m->vae_config, ons_plan_result(plan, "moments"), n * l->size / z_c,
-                      l->mean + i * l->size, l->std + i * l->size);
+        ONS_TRY(ons_plan_write(plan, "pixels", 0, pixels, n * picture));
+        ONS_TRY(ons_plan_run(plan));
+        ONS_TRY(ons_plan_read(plan, "moments", 0, moments, n * 2 * l->size));
+        split_moments(&m->vae_config, moments, n * l->size / z_c, l->mean + i * l->size, l->std + i * l->size);
     }
-    return ONESTEP_OK;
+fail:
+    ons_free(pixels);
+    ons_free(moments);
+    return st;
 }
 
 onestep_status ons_latents_encode(const ons_model *m, const ons_dataset *d, const ons_train_options *o,

@@ -28,6 +28,9 @@ struct ons_teacher_step {
     ons_adamw *optimizers[ONS_TEACHER_SETS];
     ons_params *ema[ONS_TEACHER_SETS];
     float *posterior; /* noise of a batch */
+    /* What a batch writes into the plan. */
+    float *xt, *eps, *t, *weight;
+    int32_t *ids;
 };
 
 static onestep_status build(const ons_teacher_step *s, ons_graph *g)
@@ -108,28 +111,30 @@ static onestep_status load_batch(ons_teacher_step *s, int64_t step, ons_teacher_
 {
     const ons_recipe *r = s->r;
     int n = r->train.batch_size;
-    float *xt = ons_plan_input(s->plan, "xt"), *eps = ons_plan_input(s->plan, "eps");
-    float *t = ons_plan_input(s->plan, "t"), *weight = ons_plan_input(s->plan, "weight");
-    int32_t *ids = ons_plan_input(s->plan, "ids");
     size_t size = s->latent_size, values = (size_t)n * size;
     const int n_threads = ons_compute_threads(&s->options.compute);
+    onestep_status st;
 
-    ons_randn_by(n_threads, r->seed, ONS_STREAM_EPSILON, (uint64_t)step * values, eps, values);
+    ons_randn_by(n_threads, r->seed, ONS_STREAM_EPSILON, (uint64_t)step * values, s->eps, values);
     ons_randn_by(n_threads, r->seed, ONS_STREAM_POSTERIOR, (uint64_t)step * values, s->posterior, values);
     for (int i = 0; i < n; i++) {
         int timestep = draw_timestep(s, step, i);
         const float *mean, *std;
-        onestep_status st = pick(context, (uint64_t)step * (uint64_t)n + (uint64_t)i,
-                                 ids + i * s->options.n_tokens, &mean, &std);
 
-        if (st != ONESTEP_OK)
-            return st;
-        t[i] = (float)timestep;
-        weight[i] = loss_weight(s, timestep);
-        noise_picture(s, mean, std, timestep, eps + (size_t)i * size, s->posterior + (size_t)i * size,
-                      xt + (size_t)i * size);
+        ONS_TRY(pick(context, (uint64_t)step * (uint64_t)n + (uint64_t)i, s->ids + i * s->options.n_tokens,
+                     &mean, &std));
+        s->t[i] = (float)timestep;
+        s->weight[i] = loss_weight(s, timestep);
+        noise_picture(s, mean, std, timestep, s->eps + (size_t)i * size, s->posterior + (size_t)i * size,
+                      s->xt + (size_t)i * size);
     }
-    return ONESTEP_OK;
+    ONS_TRY(ons_plan_write(s->plan, "xt", 0, s->xt, values));
+    ONS_TRY(ons_plan_write(s->plan, "eps", 0, s->eps, values));
+    ONS_TRY(ons_plan_write(s->plan, "t", 0, s->t, (size_t)n));
+    ONS_TRY(ons_plan_write(s->plan, "weight", 0, s->weight, (size_t)n));
+    st = ons_plan_write(s->plan, "ids", 0, s->ids, (size_t)n * (size_t)s->options.n_tokens);
+fail:
+    return st;
 }
 
 static void optimize(ons_teacher_step *s, int64_t step, ons_teacher_result *out)
@@ -160,14 +165,29 @@ onestep_status ons_teacher_step_run(ons_teacher_step *s, int64_t step, ons_teach
     ONS_TRY(load_batch(s, step, pick, context));
     loaded = ons_now_s();
     ONS_TRY(ons_plan_run(s->plan));
+    ONS_TRY(ons_plan_read_scalar(s->plan, "loss", &out->loss));
     ran = ons_now_s();
     optimize(s, step, out);
-    out->loss = *(const float *)ons_plan_result(s->plan, "loss");
     out->load_s = loaded - start;
     out->network_s = ran - loaded;
     out->optimize_s = ons_now_s() - ran;
 fail:
     return st;
+}
+
+static onestep_status allocate_batch(ons_teacher_step *s)
+{
+    const size_t n = (size_t)s->r->train.batch_size, values = n * s->latent_size;
+
+    s->posterior = ons_malloc(values * sizeof *s->posterior);
+    s->xt = ons_malloc(values * sizeof *s->xt);
+    s->eps = ons_malloc(values * sizeof *s->eps);
+    s->t = ons_malloc(n * sizeof *s->t);
+    s->weight = ons_malloc(n * sizeof *s->weight);
+    s->ids = ons_malloc(n * (size_t)s->options.n_tokens * sizeof *s->ids);
+    return s->posterior && s->xt && s->eps && s->t && s->weight && s->ids
+               ? ONESTEP_OK
+               : ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d", s->r->train.batch_size);
 }
 
 onestep_status ons_teacher_step_create(const ons_recipe *r, ons_model *m, const ons_teacher_step_options *o,
@@ -190,11 +210,7 @@ onestep_status ons_teacher_step_create(const ons_recipe *r, ons_model *m, const 
         ONS_TRY(ons_adamw_create(s->nets[i], ons_compute_threads(&o->compute), &s->optimizers[i]));
         ONS_TRY(ons_params_clone(s->nets[i], true, &s->ema[i]));
     }
-    s->posterior = ons_malloc((size_t)r->train.batch_size * s->latent_size * sizeof *s->posterior);
-    if (!s->posterior) {
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d", r->train.batch_size);
-        goto fail;
-    }
+    ONS_TRY(allocate_batch(s));
     *out = s;
     return ONESTEP_OK;
 fail:
@@ -212,6 +228,11 @@ void ons_teacher_step_destroy(ons_teacher_step **s)
         ons_params_destroy(&(*s)->ema[i]);
     }
     ons_free((*s)->posterior);
+    ons_free((*s)->xt);
+    ons_free((*s)->eps);
+    ons_free((*s)->t);
+    ons_free((*s)->weight);
+    ons_free((*s)->ids);
     ons_free(*s);
     *s = NULL;
 }
