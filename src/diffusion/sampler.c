@@ -5,10 +5,12 @@
  */
 #include "diffusion/sampler_impl.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 static const ons_sampler_kind *const kinds[] = {&ons_sampler_ddim,    &ons_sampler_plms, &ons_sampler_euler,
                                                 &ons_sampler_euler_a, &ons_sampler_heun, &ons_sampler_dpmpp_2m,
@@ -28,9 +30,20 @@ bool ons_sampler_known(const char *name)
     return find_kind(name) != NULL;
 }
 
+static char names[128];
+
+static void list_names(void)
+{
+    for (int i = 0; i < N_KINDS; i++)
+        ons_list_name(names, sizeof names, kinds[i]->name);
+}
+
 const char *ons_sampler_names(void)
 {
-    return "ddim, plms, euler, euler_a, heun, dpm++2m, lcm";
+    static pthread_once_t listed = PTHREAD_ONCE_INIT;
+
+    pthread_once(&listed, list_names);
+    return names;
 }
 
 ons_estimate ons_estimate_of(ons_prediction prediction, double a, double s)

@@ -1,6 +1,8 @@
 /* The table of distillation methods. */
+#include <pthread.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "distill/method.h"
 
 static const ons_method *const methods[] = {&ons_method_dmd};
@@ -13,7 +15,18 @@ const ons_method *ons_method_find(const char *name)
     return NULL;
 }
 
+static char names[128];
+
+static void list_names(void)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        ons_list_name(names, sizeof names, methods[i]->name);
+}
+
 const char *ons_method_names(void)
 {
-    return "dmd";
+    static pthread_once_t listed = PTHREAD_ONCE_INIT;
+
+    pthread_once(&listed, list_names);
+    return names;
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "graph/graph_private.h"
 
 static uint64_t hash_constant(const ons_node *n)

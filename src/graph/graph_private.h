@@ -61,9 +61,6 @@ enum { ONS_MAX_ATTRS = 12 };
 int ons_node_attrs(const ons_node *n, ons_attr *list);
 
 size_t ons_value_bytes(const ons_value *v);
-uint64_t ons_hash_bytes(uint64_t h, const void *data,
-                        size_t size_bytes); /* FNV-1a; start with ONS_HASH_START */
-#define ONS_HASH_START UINT64_C(0xcbf29ce484222325)
 
 /* The passes; each leaves a graph that ons_graph_verify accepts. */
 onestep_status ons_pass_dead_code(ons_graph *g) ONESTEP_CHECK;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "graph/graph_private.h"
 
 typedef struct pass_row {
@@ -86,6 +87,15 @@ static unsigned find_pass(const char *name, size_t length)
     return length == 3 && !strncmp(name, "all", 3) ? all : 0;
 }
 
+static onestep_status fail_unknown(const char *name, int length)
+{
+    char known[ONS_MESSAGE_SIZE / 2] = "";
+
+    for (int i = 0; i < N_PASSES; i++)
+        ons_list_name(known, sizeof known, passes[i].name);
+    return ons_fail(ONESTEP_BAD_ARGUMENT, "unknown pass '%.*s'; known: %s, all", length, name, known);
+}
+
 onestep_status ons_passes_parse(const char *text, unsigned *bits)
 {
     *bits = 0;
@@ -94,11 +104,7 @@ onestep_status ons_passes_parse(const char *text, unsigned *bits)
         unsigned bit = find_pass(text, length);
 
         if (length && !bit)
-            return ons_fail(
-                ONESTEP_BAD_ARGUMENT,
-                "unknown pass '%.*s'; known: fuse_upsample, fold_upsample, dead_code, cse, fuse_residual, "
-                "precision, quantise, fold_constants, hoist, all",
-                (int)length, text);
+            return fail_unknown(text, (int)length);
         *bits |= bit;
         text += length + (text[length] == ',');
     }

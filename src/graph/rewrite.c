@@ -46,12 +46,3 @@ void ons_graph_count_uses(const ons_graph *g, int *n_uses)
     for (int i = 0; i < g->n_outputs; i++)
         n_uses[g->outputs[i].value->id]++;
 }
-
-uint64_t ons_hash_bytes(uint64_t h, const void *data, size_t size_bytes)
-{
-    const unsigned char *p = data;
-
-    for (size_t i = 0; i < size_bytes; i++)
-        h = (h ^ p[i]) * UINT64_C(0x100000001b3);
-    return h;
-}

@@ -3,13 +3,14 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 enum { FIRST_SLOTS = 1024 };
 
 static uint64_t hash_text(const char *s)
 {
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
-    for (; *s; s++)
-        h = (h ^ (unsigned char)*s) * 1099511628211u;
+    const uint64_t h = ons_hash_text(s);
+
     return h ^ h >> 32;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "base/system.h"
 #include "weights/private.h"
 
@@ -36,19 +37,10 @@ void ons_params_destroy(ons_params **p)
     *p = NULL;
 }
 
-static uint64_t hash_name(const char *name)
-{
-    uint64_t h = 14695981039346656037ull; /* FNV-1a */
-
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 1099511628211ull;
-    return h;
-}
-
 /* Slots hold row + 1; open addressing. */
 static void insert_slot(ons_params *p, int row)
 {
-    size_t i = hash_name(p->rows[row].name) & (p->n_slots - 1);
+    size_t i = ons_hash_text(p->rows[row].name) & (p->n_slots - 1);
 
     while (p->slots[i])
         i = (i + 1) & (p->n_slots - 1);
@@ -80,7 +72,7 @@ int ons_params_find(const ons_params *p, const char *name)
 {
     if (!p->n_slots)
         return -1;
-    for (size_t i = hash_name(name) & (p->n_slots - 1); p->slots[i]; i = (i + 1) & (p->n_slots - 1))
+    for (size_t i = ons_hash_text(name) & (p->n_slots - 1); p->slots[i]; i = (i + 1) & (p->n_slots - 1))
         if (!strcmp(p->rows[p->slots[i] - 1].name, name))
             return p->slots[i] - 1;
     return -1;
@@ -139,7 +131,7 @@ static void init_one(ons_params *p, int i, uint64_t seed, int n_threads)
 {
     float *w = ons_params_data(p, i);
     size_t n = (size_t)ons_shape_count(&p->rows[i].shape);
-    uint64_t stream = hash_name(p->rows[i].name) | INIT_STREAM;
+    uint64_t stream = ons_hash_text(p->rows[i].name) | INIT_STREAM;
     float scale = (float)p->rows[i].init_scale;
 
     if (p->rows[i].init == ONS_INIT_NORMAL)

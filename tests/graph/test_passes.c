@@ -304,6 +304,9 @@ static void test_names(void **state)
     assert_int_equal(bits, 0);
     assert_int_equal(ons_passes_parse("cse,inline", &bits), ONESTEP_BAD_ARGUMENT);
     assert_non_null(strstr(onestep_error_text(), "unknown pass 'inline'"));
+    for (unsigned bit = 1; bit < ALL_PASSES; bit *= 2)
+        if (ALL_PASSES & bit)
+            assert_non_null(strstr(onestep_error_text(), ons_pass_name((ons_pass)bit)));
 }
 
 static void test_environment(void **state)

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/text.h"
 #include "graph/graph_private.h"
 
 typedef struct table {

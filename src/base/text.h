@@ -1,0 +1,16 @@
+/* Small things with text and bytes. */
+#ifndef ONS_BASE_TEXT_H
+#define ONS_BASE_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* FNV-1a of 64 bits; start with ONS_HASH_START, or with the hash of what comes before. */
+#define ONS_HASH_START UINT64_C(0xcbf29ce484222325)
+uint64_t ons_hash_bytes(uint64_t h, const void *data, size_t size_bytes);
+uint64_t ons_hash_text(const char *text);
+
+/* Appends a name to a list with ", " between; what does not fit into `size` is cut. */
+void ons_list_name(char *list, size_t size, const char *name);
+
+#endif
