@@ -64,6 +64,7 @@ struct ons_plan {
     ons_params *seen[ONS_MAX_PARAM_SETS];
     unsigned used_slots, hoist_slots; /* bits: slots with a parameter; those that hoisted steps depend on */
     unsigned rebound;                 /* bits: slots that got another set since their kernels were prepared */
+    bool located; /* pointers of leaves and steps are those of the weight sets that are bound */
     bool hoisted_valid, cancellable, profile;
     bool check_nan, compare, poison;
     ons_plan_observer observe; /* NULL: nobody looks */

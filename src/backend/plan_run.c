@@ -99,6 +99,16 @@ static void locate_steps(ons_plan *p)
     }
 }
 
+static onestep_status locate(ons_plan *p)
+{
+    onestep_status st = locate_leaves(p);
+
+    p->located = st == ONESTEP_OK;
+    if (p->located)
+        locate_steps(p);
+    return st;
+}
+
 onestep_status ons_plan_allocate(ons_plan *p)
 {
     onestep_status st = ONESTEP_OK;
@@ -112,8 +122,7 @@ onestep_status ons_plan_allocate(ons_plan *p)
         return ons_fail(ONESTEP_NO_MEMORY,
                         "%s needs %zu MB, which are not to be had; use a smaller batch or size", p->label,
                         ons_plan_peak_bytes(p) >> 20);
-    ONS_TRY(locate_leaves(p));
-    locate_steps(p);
+    ONS_TRY(locate(p));
     if (p->poison)
         ons_plan_poison_arena(p);
     return ONESTEP_OK;
@@ -175,21 +184,21 @@ static onestep_status find_moved(ons_plan *p, unsigned *moved)
 /* Packed copies, f64 shadows, pointers and hoisted results follow the weights. */
 static onestep_status follow_weights(ons_plan *p)
 {
-    unsigned moved, rebound = p->rebound;
+    unsigned moved;
     onestep_status st;
 
     if ((st = find_moved(p, &moved)) != ONESTEP_OK || !moved)
         return st;
     if (moved & p->hoist_slots)
         p->hoisted_valid = false;
+    if (p->rebound || p->backend->real != ONS_F32)
+        p->located = false; /* also where the rest fails and the next run tries again */
     ONS_TRY(ons_plan_prepare_again(p));
     for (int i = 0; i < ONS_MAX_PARAM_SETS; i++)
         if (moved >> i & 1)
             ONS_TRY(ons_params_refresh(p->options.params[i]));
-    if (rebound || p->backend->real != ONS_F32) {
-        ONS_TRY(locate_leaves(p));
-        locate_steps(p);
-    }
+    if (!p->located)
+        ONS_TRY(locate(p));
     return ONESTEP_OK;
 fail:
     memset(p->seen, 0, sizeof p->seen);
