@@ -74,7 +74,6 @@ struct ons_plan {
 };
 
 size_t ons_plan_value_bytes(const ons_plan *p, const ons_value *v);
-bool ons_is_view(ons_op op);
 ons_buffer *ons_plan_buffer(const ons_plan *p, const ons_value *v); /* the root's */
 
 /* plan_memory.c: lifetimes, aliases, offsets. Steps and their preps exist. */

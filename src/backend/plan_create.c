@@ -9,16 +9,6 @@
 #include "backend/plan.h"
 #include "base/memory.h"
 
-bool ons_is_view(ons_op op)
-{
-    return op == ONS_OP_RESHAPE || op == ONS_OP_STOP_GRADIENT;
-}
-
-static bool is_leaf(ons_op op)
-{
-    return op == ONS_OP_INPUT || op == ONS_OP_PARAM || op == ONS_OP_CONSTANT;
-}
-
 size_t ons_plan_value_bytes(const ons_plan *p, const ons_value *v)
 {
     ons_dtype t = v->dtype == ONS_F32 ? p->backend->real : v->dtype;
@@ -104,7 +94,7 @@ static onestep_status create_steps(ons_plan *p)
             fixed[node->out[k]->id] = hoisted;
             slots[node->out[k]->id] = find_slots(node, slots);
         }
-        if (is_leaf(node->op) || ons_is_view(node->op))
+        if (ons_op_is_leaf(node->op) || ons_op_is_view(node->op))
             continue;
         if (hoisted)
             p->hoist_slots |= slots[node->out[0]->id];

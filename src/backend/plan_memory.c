@@ -49,9 +49,9 @@ static void start_buffers(ons_plan *p)
         for (int k = 0; k < n->n_out; k++)
             if (n->out[k])
                 p->buffers[n->out[k]->id].root = n->out[k]->id;
-        if (n->op == ONS_OP_INPUT || n->op == ONS_OP_PARAM || n->op == ONS_OP_CONSTANT) {
+        if (ons_op_is_leaf(n->op)) {
             start_leaf(p, n);
-        } else if (ons_is_view(n->op)) {
+        } else if (ons_op_is_view(n->op)) {
             p->buffers[n->out[0]->id].root = p->buffers[n->in[0]->id].root;
         } else {
             for (int k = 0; k < n->n_out; k++)

@@ -95,10 +95,8 @@ fail:
 static bool reads_slot(const ons_node *n, unsigned slots)
 {
     for (int i = 0; i < n->n_in; i++) {
-        const ons_node *leaf = n->in[i]->node;
+        const ons_node *leaf = ons_view_source(n->in[i])->node;
 
-        while (ons_is_view(leaf->op))
-            leaf = leaf->in[0]->node;
         if (leaf->op == ONS_OP_PARAM && slots >> leaf->attrs.param.slot & 1)
             return true;
     }

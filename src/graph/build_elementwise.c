@@ -56,15 +56,9 @@ ons_value *ons_affine(ons_graph *g, ons_value *x, double scale, double shift)
     return x && scale == 1 && shift == 0 ? x : apply1(g, ONS_OP_AFFINE, x, &a);
 }
 
-static bool is_plain_unary(ons_op op)
-{
-    return (op >= ONS_OP_SILU && op <= ONS_OP_SIGN) || op == ONS_OP_CLEAN || op == ONS_OP_SOFTMAX ||
-           op == ONS_OP_LOG_SOFTMAX;
-}
-
 ons_value *ons_unary(ons_graph *g, ons_op op, ons_value *x)
 {
-    if (!is_plain_unary(op))
+    if (op < 0 || op >= ONS_N_OPS || ons_op_rows[op].role != ONS_ROLE_UNARY)
         return ons_graph_error(g, "%s is not an operator of one input without attributes", ons_op_name(op));
     return apply1(g, op, x, NULL);
 }

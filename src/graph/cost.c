@@ -13,7 +13,7 @@ static double conv_flops(const ons_node *n, const ons_shape *y, int64_t in_chann
     return 2.0 * (double)ons_shape_count(y) * (double)(taps * in_channels);
 }
 
-static double matmul_flops(const ons_node *n)
+double flops_matmul(const ons_node *n)
 {
     const ons_shape *a = &n->in[0]->shape;
 
@@ -32,25 +32,34 @@ static double attention_flops(const ons_node *n, int products)
     return 2.0 * products * (double)q->d[0] * scores * (double)q->d[2];
 }
 
+double flops_conv2d(const ons_node *n)
+{
+    return conv_flops(n, &n->out[0]->shape, n->in[0]->shape.d[3]);
+}
+
+double flops_conv2d_grad_x(const ons_node *n)
+{
+    return conv_flops(n, &n->in[0]->shape, n->out[0]->shape.d[3]);
+}
+
+double flops_conv2d_grad_w(const ons_node *n)
+{
+    return conv_flops(n, &n->in[1]->shape, n->in[0]->shape.d[3]);
+}
+
+double flops_attention(const ons_node *n)
+{
+    return attention_flops(n, 2); /* q k^T, p v */
+}
+
+double flops_attention_grad(const ons_node *n)
+{
+    return attention_flops(n, 4); /* dv, dp, dq, dk */
+}
+
 double ons_node_flops(const ons_node *n)
 {
-    switch (n->op) {
-    case ONS_OP_CONV2D:
-    case ONS_OP_CONV2D_UPSAMPLED:
-        return conv_flops(n, &n->out[0]->shape, n->in[0]->shape.d[3]);
-    case ONS_OP_CONV2D_GRAD_X:
-        return conv_flops(n, &n->in[0]->shape, n->out[0]->shape.d[3]);
-    case ONS_OP_CONV2D_GRAD_W:
-        return conv_flops(n, &n->in[1]->shape, n->in[0]->shape.d[3]);
-    case ONS_OP_MATMUL:
-        return matmul_flops(n);
-    case ONS_OP_ATTENTION:
-        return attention_flops(n, 2); /* q k^T, p v */
-    case ONS_OP_ATTENTION_GRAD:
-        return attention_flops(n, 4); /* dv, dp, dq, dk */
-    default:
-        return 0;
-    }
+    return ons_op_rows[n->op].flops ? ons_op_rows[n->op].flops(n) : 0;
 }
 
 size_t ons_value_bytes(const ons_value *v)
@@ -62,7 +71,7 @@ double ons_node_bytes(const ons_node *n)
 {
     double sum = 0;
 
-    if (n->n_in == 0 || n->op == ONS_OP_RESHAPE || n->op == ONS_OP_STOP_GRADIENT)
+    if (n->n_in == 0 || ons_op_is_view(n->op))
         return 0;
     for (int i = 0; i < n->n_in; i++)
         sum += (double)ons_value_bytes(n->in[i]);

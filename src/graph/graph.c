@@ -11,10 +11,73 @@
 #include "graph/graph_private.h"
 
 const ons_op_row ons_op_rows[ONS_N_OPS] = {
-#define ONS_OP(id, name, n_in, n_out, shape, grad) [ONS_OP_##id] = {name, n_in, n_out, shape, grad},
+/* What the columns of ops.def are written with. */
+#define LEAF ONS_ROLE_LEAF
+#define VIEW ONS_ROLE_VIEW
+#define UNARY ONS_ROLE_UNARY
+#define COMPUTED ONS_ROLE_COMPUTED
+#define FULL                                                                                                   \
+    {                                                                                                          \
+        ONS_STORES_FULL, 0, 0                                                                                  \
+    }
+#define BETWEEN BETWEEN_BUT(0, 0x1)
+#define PRODUCT PRODUCT_BUT(0, 0x1)
+#define BETWEEN_BUT(f32_in, low_out)                                                                           \
+    {                                                                                                          \
+        ONS_STORES_BETWEEN, f32_in, low_out                                                                    \
+    }
+#define PRODUCT_BUT(f32_in, low_out)                                                                           \
+    {                                                                                                          \
+        ONS_STORES_PRODUCT, f32_in, low_out                                                                    \
+    }
+#define NONE ONS_SLICES_NONE
+#define ROWS ONS_SLICES_ROWS
+#define SAMPLES ONS_SLICES_SAMPLES
+#define BROADCAST ONS_SLICES_BROADCAST
+#define PARAMS ONS_SLICES_PARAMS
+#define SUMS ONS_SLICES_SUMS
+#define ONS_OP(id, name, n_in, n_out, role, precision, slices, flops, shape, grad)                             \
+    [ONS_OP_##id] = {name, n_in, n_out, role, precision, slices, flops, shape, grad},
 #include "graph/ops.def"
 #undef ONS_OP
 };
+#undef LEAF
+#undef VIEW
+#undef UNARY
+#undef COMPUTED
+#undef FULL
+#undef BETWEEN
+#undef PRODUCT
+#undef BETWEEN_BUT
+#undef PRODUCT_BUT
+#undef NONE
+#undef ROWS
+#undef SAMPLES
+#undef BROADCAST
+#undef PARAMS
+#undef SUMS
+
+unsigned ons_op_slices(ons_op op)
+{
+    return ons_op_rows[op].slices;
+}
+
+bool ons_op_is_leaf(ons_op op)
+{
+    return ons_op_rows[op].role == ONS_ROLE_LEAF;
+}
+
+bool ons_op_is_view(ons_op op)
+{
+    return ons_op_rows[op].role == ONS_ROLE_VIEW;
+}
+
+const ons_value *ons_view_source(const ons_value *v)
+{
+    while (ons_op_is_view(v->node->op))
+        v = v->node->in[0];
+    return v;
+}
 
 const char *ons_op_name(ons_op op)
 {

@@ -14,7 +14,7 @@
 #include "tensor/tensor.h"
 
 typedef enum ons_op {
-#define ONS_OP(id, name, n_in, n_out, shape, grad) ONS_OP_##id,
+#define ONS_OP(id, ...) ONS_OP_##id,
 #include "graph/ops.def"
 #undef ONS_OP
     ONS_N_OPS
@@ -138,6 +138,20 @@ void ons_graph_output(ons_graph *g, ons_value *v, const char *name);
 int ons_graph_n_outputs(const ons_graph *g);
 const ons_output *ons_graph_output_at(const ons_graph *g, int i);
 const char *ons_op_name(ons_op op);
+/* From the operator's row in ops.def, where the values are explained. */
+enum {
+    ONS_SLICES_NONE,
+    ONS_SLICES_ROWS = 1,
+    ONS_SLICES_SAMPLES = 2,
+    ONS_SLICES_BROADCAST = 4,
+    ONS_SLICES_PARAMS = 8,
+    ONS_SLICES_SUMS = 16
+};
+unsigned ons_op_slices(ons_op op);
+bool ons_op_is_leaf(ons_op op);
+bool ons_op_is_view(ons_op op);
+/* The value that v is a view of, through all views; v itself where it is none. */
+const ons_value *ons_view_source(const ons_value *v);
 
 /* Leaves */
 ons_value *ons_input(ons_graph *g, const char *name, ons_dtype dtype, const ons_shape *shape);

@@ -31,9 +31,22 @@ typedef bool (*ons_shape_rule)(ons_rule *r);
 typedef void (*ons_grad_rule)(ons_graph *g, const ons_node *n, ons_value *const *dy, const bool *need,
                               ons_value **dx);
 
+typedef double (*ons_flops_rule)(const ons_node *n);
+
+typedef enum ons_role { ONS_ROLE_LEAF, ONS_ROLE_VIEW, ONS_ROLE_UNARY, ONS_ROLE_COMPUTED } ons_role;
+typedef enum ons_storage { ONS_STORES_FULL, ONS_STORES_BETWEEN, ONS_STORES_PRODUCT } ons_storage;
+
+/* The columns of ops.def, which says what their values mean. */
 typedef struct ons_op_row {
     const char *name;
     int n_in, n_out; /* n_in -1: any number */
+    ons_role role;
+    struct {
+        ons_storage kind;
+        unsigned f32_in, low_out; /* bits: inputs and outputs */
+    } precision;
+    unsigned slices;
+    ons_flops_rule flops;
     ons_shape_rule shape;
     ons_grad_rule grad;
 } ons_op_row;
@@ -75,6 +88,13 @@ bool shape_norm_grad(ons_rule *r);
 bool shape_attention(ons_rule *r);
 bool shape_attention_grad(ons_rule *r);
 bool shape_timestep_embedding(ons_rule *r);
+
+double flops_conv2d(const ons_node *n);
+double flops_conv2d_grad_x(const ons_node *n);
+double flops_conv2d_grad_w(const ons_node *n);
+double flops_matmul(const ons_node *n);
+double flops_attention(const ons_node *n);
+double flops_attention_grad(const ons_node *n);
 
 #define ONS_GRAD_RULE(name)                                                                                    \
     void name(ons_graph *g, const ons_node *n, ons_value *const *dy, const bool *need, ons_value **dx)

@@ -47,7 +47,7 @@ static int find_ids_input(ons_op op)
 static bool check_types(ons_rule *r)
 {
     int ids = find_ids_input(r->op);
-    bool is_view = r->op == ONS_OP_RESHAPE || r->op == ONS_OP_STOP_GRADIENT;
+    bool is_view = ons_op_is_view(r->op);
 
     for (int i = 0; i < r->n_in; i++) {
         ons_dtype t = r->in[i]->dtype;

@@ -335,7 +335,7 @@ static void every_gradient_rule_has_a_row(void **state)
         ons_op op;
         const char *rule;
     } all[] = {
-#define ONS_OP(id, name, n_in, n_out, shape, grad) {ONS_OP_##id, #grad},
+#define ONS_OP(id, name, n_in, n_out, role, precision, slices, flops, shape, grad) {ONS_OP_##id, #grad},
 #include "graph/ops.def"
 #undef ONS_OP
     };

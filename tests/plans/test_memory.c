@@ -56,7 +56,7 @@ static void fill_inputs(ons_plan *p)
 
 static const ons_value *find_root(const ons_value *v)
 {
-    while (ons_is_view(v->node->op))
+    while (ons_op_is_view(v->node->op))
         v = v->node->in[0];
     return v;
 }

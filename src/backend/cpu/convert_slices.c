@@ -40,29 +40,17 @@ typedef struct slices_state {
     size_t thread_bytes;
 } slices_state;
 
-static bool is_norm(ons_op op)
+static bool has(const ons_node *n, unsigned slices)
 {
-    return op == ONS_OP_GROUP_NORM || op == ONS_OP_LAYER_NORM || op == ONS_OP_GROUP_NORM_GRAD ||
-           op == ONS_OP_LAYER_NORM_GRAD;
-}
-
-static bool is_norm_grad(ons_op op)
-{
-    return op == ONS_OP_GROUP_NORM_GRAD || op == ONS_OP_LAYER_NORM_GRAD;
-}
-
-static bool is_binary(ons_op op)
-{
-    return op == ONS_OP_ADD || op == ONS_OP_SUB || op == ONS_OP_MUL;
+    return ons_op_slices(n->op) & slices;
 }
 
 /* Is every row (last dimension) a sample of its own? */
 static bool is_by_rows(const ons_node *n)
 {
-    if (is_binary(n->op))
+    if (has(n, ONS_SLICES_BROADCAST))
         return n->in[1]->shape.n == 1 || ons_shape_equal(&n->in[0]->shape, &n->in[1]->shape);
-    return n->op != ONS_OP_GROUP_NORM && n->op != ONS_OP_GROUP_NORM_GRAD && n->op != ONS_OP_ATTENTION &&
-           n->op != ONS_OP_ATTENTION_GRAD && n->op != ONS_OP_DOWNSUM2X;
+    return has(n, ONS_SLICES_ROWS);
 }
 
 /* The operand's dimensions with the samples in front. */
@@ -75,9 +63,9 @@ static sharing share_input(const ons_node *n, int i)
 {
     const ons_shape *x = &n->in[0]->shape, *s = &n->in[i]->shape;
 
-    if (is_norm(n->op) && (i == 1 || i == 2))
+    if (has(n, ONS_SLICES_PARAMS) && (i == 1 || i == 2))
         return WHOLE; /* gamma, beta */
-    return is_binary(n->op) && (s->n < x->n || s->d[0] != x->d[0]) ? WHOLE : SPLIT;
+    return has(n, ONS_SLICES_BROADCAST) && (s->n < x->n || s->d[0] != x->d[0]) ? WHOLE : SPLIT;
 }
 
 static size_t split_f32_bytes(const ons_node *n)
@@ -88,7 +76,7 @@ static size_t split_f32_bytes(const ons_node *n)
         if (share_input(n, i) == SPLIT)
             bytes += (size_t)ons_shape_count(&n->in[i]->shape) * 4;
     for (int i = 0; i < n->n_out; i++)
-        if (n->out[i] && !(is_norm_grad(n->op) && i > 0))
+        if (n->out[i] && !(has(n, ONS_SLICES_SUMS) && i > 0))
             bytes += (size_t)ons_shape_count(&n->out[i]->shape) * 4;
     return bytes;
 }
@@ -147,7 +135,7 @@ static size_t describe_all(slices_state *s, const ons_node *n)
     for (int i = 0; i < n->n_out; i++) {
         if (!n->out[i])
             continue;
-        at = describe(s, &s->out[i], n->out[i], is_norm_grad(n->op) && i > 0 ? SUMMED : SPLIT, at);
+        at = describe(s, &s->out[i], n->out[i], has(n, ONS_SLICES_SUMS) && i > 0 ? SUMMED : SPLIT, at);
         s->out[i].value.node = &s->node;
         s->node.out[i] = &s->out[i].value;
     }
@@ -312,30 +300,5 @@ const ons_kernel *ons_cpu_slices_kernels(ons_op op)
 {
     static const ons_kernel rows[] = {{"slices", refuse, prepare, run, destroy}, {0}};
 
-    switch (op) {
-    case ONS_OP_ADD:
-    case ONS_OP_SUB:
-    case ONS_OP_MUL:
-    case ONS_OP_AFFINE:
-    case ONS_OP_SILU:
-    case ONS_OP_SILU_GRAD:
-    case ONS_OP_GELU:
-    case ONS_OP_GELU_GRAD:
-    case ONS_OP_QUICK_GELU:
-    case ONS_OP_QUICK_GELU_GRAD:
-    case ONS_OP_RELU:
-    case ONS_OP_RELU_GRAD:
-    case ONS_OP_GEGLU:
-    case ONS_OP_GEGLU_GRAD:
-    case ONS_OP_DOWNSUM2X:
-    case ONS_OP_GROUP_NORM:
-    case ONS_OP_GROUP_NORM_GRAD:
-    case ONS_OP_LAYER_NORM:
-    case ONS_OP_LAYER_NORM_GRAD:
-    case ONS_OP_ATTENTION:
-    case ONS_OP_ATTENTION_GRAD:
-        return rows;
-    default:
-        return NULL;
-    }
+    return ons_op_slices(op) ? rows : NULL;
 }

@@ -148,9 +148,9 @@ static void name_layout(const ons_onednn_layout *l, char *text, size_t size)
 
 const ons_node *ons_onednn_param(const ons_value *v)
 {
-    while (v->node->op == ONS_OP_RESHAPE || v->node->op == ONS_OP_STOP_GRADIENT)
-        v = v->node->in[0];
-    return v->node->op == ONS_OP_PARAM ? v->node : NULL;
+    const ons_node *leaf = ons_view_source(v)->node;
+
+    return leaf->op == ONS_OP_PARAM ? leaf : NULL;
 }
 
 onestep_status ons_onednn_share(ons_prep *p, const ons_onednn_layout *l, const ons_packed **out)

@@ -43,7 +43,7 @@ static onestep_status fold_node(ons_graph *g, ons_node *n, evaluator evaluate)
 
     for (int i = 0; i < n->n_in; i++)
         in[i] = n->in[i]->node->attrs.constant;
-    if (n->op != ONS_OP_RESHAPE && n->op != ONS_OP_STOP_GRADIENT) { /* views share their input's data */
+    if (!ons_op_is_view(n->op)) { /* views share their input's data */
         void *out[ONS_MAX_OUTPUTS] = {ons_graph_store(g, NULL, ons_value_bytes(n->out[0]))};
 
         if (!out[0])

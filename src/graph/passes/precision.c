@@ -1,7 +1,7 @@
 /*
  * bf16 storage for products and what lies between them. Accumulation is f32 everywhere; only storage changes.
  *
- * Each operator is of one kind (find_kind):
+ * Each operator is of one kind (a column of ops.def):
  *   PRODUCT  conv2d, matmul, attention and their gradients
  *   BETWEEN  element-wise operators, norms and operators that move elements
  *   FULL     reductions, softmax, log, exp, statistics, embeddings: f32
@@ -23,8 +23,6 @@
 #include <string.h>
 
 #include "graph/graph_private.h"
-
-typedef enum kind { FULL, BETWEEN, PRODUCT } kind;
 
 typedef struct state {
     ons_graph *g;
@@ -49,82 +47,29 @@ static bool has_component(const char *path, const char *name)
     return false;
 }
 
-static kind find_op_kind(ons_op op)
-{
-    switch (op) {
-    case ONS_OP_CONV2D:
-    case ONS_OP_CONV2D_UPSAMPLED:
-    case ONS_OP_CONV2D_GRAD_X:
-    case ONS_OP_CONV2D_GRAD_W:
-    case ONS_OP_MATMUL:
-    case ONS_OP_ATTENTION:
-    case ONS_OP_ATTENTION_GRAD:
-        return PRODUCT;
-    case ONS_OP_RESHAPE:
-    case ONS_OP_STOP_GRADIENT:
-    case ONS_OP_ADD:
-    case ONS_OP_SUB:
-    case ONS_OP_MUL:
-    case ONS_OP_AFFINE:
-    case ONS_OP_SILU:
-    case ONS_OP_SILU_GRAD:
-    case ONS_OP_GELU:
-    case ONS_OP_GELU_GRAD:
-    case ONS_OP_QUICK_GELU:
-    case ONS_OP_QUICK_GELU_GRAD:
-    case ONS_OP_RELU:
-    case ONS_OP_RELU_GRAD:
-    case ONS_OP_TANH:
-    case ONS_OP_CLAMP:
-    case ONS_OP_CLAMP_GRAD:
-    case ONS_OP_GEGLU:
-    case ONS_OP_GEGLU_GRAD:
-    case ONS_OP_BROADCAST_TO:
-    case ONS_OP_TRANSPOSE:
-    case ONS_OP_CONCAT:
-    case ONS_OP_SLICE:
-    case ONS_OP_PAD_ZERO:
-    case ONS_OP_UPSAMPLE2X:
-    case ONS_OP_DOWNSUM2X:
-    case ONS_OP_UPSAMPLE_TO:
-    case ONS_OP_UPSAMPLE_TO_GRAD:
-    case ONS_OP_AVG_POOL2X:
-    case ONS_OP_AVG_POOL2X_GRAD:
-    case ONS_OP_MAX_POOL2X:
-    case ONS_OP_MAX_POOL2X_GRAD:
-    case ONS_OP_GROUP_NORM:
-    case ONS_OP_GROUP_NORM_GRAD:
-    case ONS_OP_LAYER_NORM:
-    case ONS_OP_LAYER_NORM_GRAD:
-        return BETWEEN;
-    default:
-        return FULL;
-    }
-}
-
 /* Values that were not declared f32 (token numbers, f64, explicit casts) are left alone. */
-static kind find_kind(const ons_node *n)
+static ons_storage find_kind(const ons_node *n)
 {
     if (n->out[0]->dtype != ONS_F32 || has_component(n->layer, "conv_out"))
-        return FULL;
-    return find_op_kind(n->op);
+        return ONS_STORES_FULL;
+    return ons_op_rows[n->op].precision.kind;
 }
 
 static void mark_between(state *s)
 {
     for (int i = 0; i < s->n_nodes; i++) {
         const ons_node *n = s->g->nodes[i];
-        kind k = find_kind(n);
+        ons_storage k = find_kind(n);
 
-        s->before[i] = k == PRODUCT;
-        for (int j = 0; j < n->n_in && k == BETWEEN; j++)
+        s->before[i] = k == ONS_STORES_PRODUCT;
+        for (int j = 0; j < n->n_in && k == ONS_STORES_BETWEEN; j++)
             s->before[i] |= s->before[n->in[j]->node->id];
     }
     for (int i = s->n_nodes - 1; i >= 0; i--) {
         const ons_node *n = s->g->nodes[i];
-        kind k = find_kind(n);
+        ons_storage k = find_kind(n);
 
-        s->after[i] = k == PRODUCT || (k == BETWEEN && s->after[i]);
+        s->after[i] = k == ONS_STORES_PRODUCT || (k == ONS_STORES_BETWEEN && s->after[i]);
         for (int j = 0; j < n->n_in && s->after[i]; j++)
             s->after[n->in[j]->node->id] = true;
     }
@@ -137,9 +82,7 @@ static bool is_low(const state *s, int node)
 
 static bool is_param_view(const ons_value *v)
 {
-    while (v->node->op == ONS_OP_RESHAPE || v->node->op == ONS_OP_STOP_GRADIENT)
-        v = v->node->in[0];
-    return v->node->op == ONS_OP_PARAM;
+    return ons_view_source(v)->node->op == ONS_OP_PARAM;
 }
 
 /* Type in which a low node reads its input i. */
@@ -156,27 +99,16 @@ static ons_dtype input_type(const state *s, const ons_node *n, int i)
         return ONS_F32;
     if (is_product && i >= 2)
         return bias && i == 2 ? ONS_F32 : n->out[0]->dtype;
-    switch (n->op) {
-    case ONS_OP_GROUP_NORM:
-    case ONS_OP_LAYER_NORM:
-        return i == 0 ? ONS_BF16 : ONS_F32;
-    case ONS_OP_GROUP_NORM_GRAD:
-    case ONS_OP_LAYER_NORM_GRAD:
-        return i == 0 || i == 4 ? ONS_BF16 : ONS_F32;
-    case ONS_OP_ATTENTION_GRAD:
-        return i == 4 ? ONS_F32 : ONS_BF16;
-    default:
-        return ONS_BF16;
-    }
+    return ons_op_rows[n->op].precision.f32_in >> i & 1 ? ONS_F32 : ONS_BF16;
 }
 
 static void set_output_types(const state *s, ons_node *n)
 {
-    if (n->op == ONS_OP_CONV2D_GRAD_W || (n->op == ONS_OP_MATMUL && !s->low_use[n->out[0]->id]))
+    if (n->op == ONS_OP_MATMUL && !s->low_use[n->out[0]->id])
         return;
-    n->out[0]->dtype = ONS_BF16;
-    if (n->op == ONS_OP_ATTENTION_GRAD)
-        n->out[1]->dtype = n->out[2]->dtype = ONS_BF16;
+    for (int k = 0; k < n->n_out; k++)
+        if (n->out[k] && ons_op_rows[n->op].precision.low_out >> k & 1)
+            n->out[k]->dtype = ONS_BF16;
 }
 
 /* From the last node to the first, because a matmul's type depends on its readers. */
