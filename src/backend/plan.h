@@ -89,7 +89,6 @@ onestep_status ons_plan_check_params(const ons_plan *p) ONESTEP_CHECK;
 onestep_status ons_plan_prepare_again(ons_plan *p) ONESTEP_CHECK;
 
 /* plan_bind.c */
-const ons_value *ons_plan_find_output(const ons_plan *p, const char *name, int *index);
 onestep_status
 ons_plan_settle_bindings(ons_plan *p) ONESTEP_CHECK; /* who owns which memory; before the arena is made */
 void ons_plan_copy_results(const ons_plan *p);       /* after a run */

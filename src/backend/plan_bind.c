@@ -19,7 +19,7 @@ static const ons_value *find_input(const ons_plan *p, const char *name)
     return NULL;
 }
 
-const ons_value *ons_plan_find_output(const ons_plan *p, const char *name, int *index)
+static const ons_value *find_output(const ons_plan *p, const char *name, int *index)
 {
     for (int i = 0; i < ons_graph_n_outputs(p->graph); i++)
         if (!strcmp(ons_graph_output_at(p->graph, i)->name, name)) {
@@ -34,7 +34,7 @@ const ons_value *ons_plan_find(const ons_plan *p, const char *name)
     const ons_value *v = find_input(p, name);
     int index;
 
-    return v ? v : ons_plan_find_output(p, name, &index);
+    return v ? v : find_output(p, name, &index);
 }
 
 ons_dtype ons_plan_stored_type(const ons_plan *p, const ons_value *v)
@@ -63,7 +63,7 @@ static void *result_address(const ons_plan *p, const ons_value *v, int index)
 const void *ons_plan_result(ons_plan *p, const char *name)
 {
     int index;
-    const ons_value *v = ons_plan_find_output(p, name, &index);
+    const ons_value *v = find_output(p, name, &index);
 
     return v ? result_address(p, v, index) : NULL;
 }
@@ -104,7 +104,7 @@ onestep_status ons_plan_write(ons_plan *p, const char *name, size_t at, const vo
 onestep_status ons_plan_read(const ons_plan *p, const char *name, size_t at, void *dst, size_t n)
 {
     int index;
-    const ons_value *v = ons_plan_find_output(p, name, &index);
+    const ons_value *v = find_output(p, name, &index);
     ons_dtype stored;
     const char *src;
     onestep_status st;
@@ -134,7 +134,7 @@ onestep_status ons_plan_read_scalar(const ons_plan *p, const char *name, double 
 onestep_status ons_plan_bind_output(ons_plan *p, const char *name, void *data)
 {
     int index;
-    const ons_value *v = ons_plan_find_output(p, name, &index);
+    const ons_value *v = find_output(p, name, &index);
     ons_binding *grown;
 
     if (!v)

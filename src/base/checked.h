@@ -6,11 +6,6 @@
 #include <stdint.h>
 
 /* True and the result in *out, or false on overflow. */
-static inline bool ons_add_u64(uint64_t a, uint64_t b, uint64_t *out)
-{
-    return !__builtin_add_overflow(a, b, out);
-}
-
 static inline bool ons_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
     return !__builtin_mul_overflow(a, b, out);

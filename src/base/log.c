@@ -25,7 +25,7 @@ void ons_log_set_level(ons_log_level new_level)
     atomic_store(&level, (int)new_level);
 }
 
-ons_log_level ons_log_get_level(void)
+static ons_log_level current_level(void)
 {
     return (ons_log_level)atomic_load(&level);
 }
@@ -35,7 +35,7 @@ static void print_message(ons_log_level needed, const char *prefix, const char *
 {
     char text[2048];
 
-    if (ons_log_get_level() < needed)
+    if (current_level() < needed)
         return;
     vsnprintf(text, sizeof text, format, args);
     fprintf(stderr, "%s%s%s\n", atomic_exchange(&line_open, false) ? "\r\033[K" : "", prefix, text);
@@ -118,7 +118,7 @@ void ons_progress_update(ons_progress *p, long done, const char *format, ...)
     char rate[96], text[512], line[768];
     va_list args;
 
-    if (ons_log_get_level() < ONS_LOG_INFO)
+    if (current_level() < ONS_LOG_INFO)
         return;
     if (!finished && now_s - p->last_print_s < (terminal ? TERMINAL_INTERVAL_S : FILE_INTERVAL_S))
         return;

@@ -7,7 +7,6 @@
 typedef enum ons_log_level { ONS_LOG_QUIET, ONS_LOG_WARN, ONS_LOG_INFO, ONS_LOG_VERBOSE } ons_log_level;
 
 void ons_log_set_level(ons_log_level level);
-ons_log_level ons_log_get_level(void);
 void ons_warn(const char *format, ...) __attribute__((format(printf, 1, 2))); /* "warning: ..." */
 void ons_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ons_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));

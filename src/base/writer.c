@@ -137,35 +137,3 @@ fail:
     ons_writer_abort(&w);
     return st;
 }
-
-static onestep_status copy_bytes(const char *from, FILE *in, ons_writer *w)
-{
-    char buf[65536];
-    size_t n;
-    onestep_status st = ONESTEP_OK;
-
-    while (st == ONESTEP_OK && (n = fread(buf, 1, sizeof buf, in)) > 0)
-        st = ons_writer_write(w, buf, n);
-    if (st == ONESTEP_OK && ferror(in))
-        st = ons_fail(ONESTEP_IO, "%s: reading failed: %s", from, strerror(errno));
-    return st;
-}
-
-onestep_status ons_copy_file(const char *from, const char *to)
-{
-    onestep_status st;
-    ons_writer w = {0};
-    FILE *in = fopen(from, "rbe");
-
-    if (!in)
-        return ons_fail(errno == ENOENT ? ONESTEP_NOT_FOUND : ONESTEP_IO, "%s: cannot be copied: %s", from,
-                        strerror(errno));
-    ONS_TRY(ons_writer_open(to, &w));
-    ONS_TRY(copy_bytes(from, in, &w));
-    fclose(in);
-    return ons_writer_commit(&w);
-fail:
-    fclose(in);
-    ons_writer_abort(&w);
-    return st;
-}

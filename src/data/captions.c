@@ -55,7 +55,8 @@ static char *copy_caption(ons_dataset *d, const char *text, size_t size)
     return copy;
 }
 
-onestep_status ons_captions_add(ons_dataset *d, ons_caption_list *list, const char *text, size_t size)
+/* Copies `text` (any bytes; Latin-1 is converted), trimmed; empty ones are left out. */
+static onestep_status add_caption(ons_dataset *d, ons_caption_list *list, const char *text, size_t size)
 {
     if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
         text += 3;
@@ -73,7 +74,7 @@ onestep_status ons_captions_add_lines(ons_dataset *d, ons_caption_list *list, co
     while (size > 0 && st == ONESTEP_OK) {
         const char *newline = memchr(text, '\n', size);
         const size_t length = newline ? (size_t)(newline - text) + 1 : size;
-        st = ons_captions_add(d, list, text, length);
+        st = add_caption(d, list, text, length);
         text += length;
         size -= length;
     }
@@ -98,11 +99,11 @@ onestep_status ons_captions_add_json(ons_dataset *d, ons_caption_list *list, con
         const json_t *text = json_object_get(row, names[k]);
         if (!json_is_string(text))
             continue;
-        st = ons_captions_add(d, list, json_string_value(text), json_string_length(text));
+        st = add_caption(d, list, json_string_value(text), json_string_length(text));
         break;
     }
     json_array_foreach(keywords, i, keyword) if (st == ONESTEP_OK && json_is_string(keyword)) st =
-        ons_captions_add(d, list, json_string_value(keyword), json_string_length(keyword));
+        add_caption(d, list, json_string_value(keyword), json_string_length(keyword));
     return st;
 }
 

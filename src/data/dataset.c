@@ -51,37 +51,6 @@ static onestep_status push_pending(ons_dataset *d, ons_source *source)
     return ONESTEP_OK;
 }
 
-onestep_status ons_dataset_add(ons_dataset *d, const char *id, const ons_caption_list *captions,
-                               ons_traits traits, ons_source source)
-{
-    onestep_status st = ONESTEP_OK;
-    ons_item item = {.heldout = traits.heldout,
-                     .repeats = traits.repeats ? traits.repeats : 1,
-                     .n_captions = (int)captions->n};
-
-    if (captions->n == 0)
-        d->n_without_caption++;
-    if (captions->n == 0 || (item.heldout && !d->include_heldout))
-        goto fail;
-    ONS_TRY(reserve((void **)&d->items, d->n, &d->capacity, sizeof item));
-    const char **list = ons_arena_alloc(d->arena, captions->n * sizeof *list);
-    item.id = ons_arena_strdup(d->arena, id);
-    if (!list || !item.id) {
-        st = report_no_memory();
-        goto fail;
-    }
-    memcpy(list, captions->at, captions->n * sizeof *list);
-    item.captions = list;
-    d->items[d->n++] = item;
-    if (d->size > 0 && (source.path || source.bytes))
-        ONS_TRY(push_pending(d, &source));
-    if (d->pending_bytes > (size_t)64 << 20)
-        ONS_TRY(ons_dataset_flush(d));
-fail:
-    ons_free(source.bytes);
-    return st;
-}
-
 /* Runs on any thread: leaves rgb or problem. */
 static onestep_status decode_pending(ons_pending *p, int size)
 {
@@ -144,7 +113,8 @@ static void decode_pictures(void *context, int piece, int n_pieces)
             atomic_store(&j->no_memory, true);
 }
 
-onestep_status ons_dataset_flush(ons_dataset *d)
+/* Decodes what is pending, drops the items whose picture is broken. */
+static onestep_status flush_pending(ons_dataset *d)
 {
     decode_job j = {.data = d};
 
@@ -156,6 +126,37 @@ onestep_status ons_dataset_flush(ons_dataset *d)
             d->items[kept++] = d->items[i];
     d->n = kept;
     return j.no_memory ? report_no_memory() : ONESTEP_OK;
+}
+
+onestep_status ons_dataset_add(ons_dataset *d, const char *id, const ons_caption_list *captions,
+                               ons_traits traits, ons_source source)
+{
+    onestep_status st = ONESTEP_OK;
+    ons_item item = {.heldout = traits.heldout,
+                     .repeats = traits.repeats ? traits.repeats : 1,
+                     .n_captions = (int)captions->n};
+
+    if (captions->n == 0)
+        d->n_without_caption++;
+    if (captions->n == 0 || (item.heldout && !d->include_heldout))
+        goto fail;
+    ONS_TRY(reserve((void **)&d->items, d->n, &d->capacity, sizeof item));
+    const char **list = ons_arena_alloc(d->arena, captions->n * sizeof *list);
+    item.id = ons_arena_strdup(d->arena, id);
+    if (!list || !item.id) {
+        st = report_no_memory();
+        goto fail;
+    }
+    memcpy(list, captions->at, captions->n * sizeof *list);
+    item.captions = list;
+    d->items[d->n++] = item;
+    if (d->size > 0 && (source.path || source.bytes))
+        ONS_TRY(push_pending(d, &source));
+    if (d->pending_bytes > (size_t)64 << 20)
+        ONS_TRY(flush_pending(d));
+fail:
+    ons_free(source.bytes);
+    return st;
 }
 
 static bool ends_with(const char *name, const char *ending)
@@ -190,7 +191,7 @@ static onestep_status read_path(ons_dataset *d, const char *path)
     } else {
         ONS_TRY(ons_open_captions(d, path));
     }
-    st = ons_dataset_flush(d);
+    st = flush_pending(d);
 fail:
     return st;
 }

@@ -42,9 +42,6 @@ typedef struct ons_caption_list {
     const char **at;
     size_t n, capacity;
 } ons_caption_list;
-/* Copies `text` (any bytes; Latin-1 is converted), trimmed; empty ones are left out. */
-onestep_status ons_captions_add(ons_dataset *d, ons_caption_list *list, const char *text,
-                                size_t size) ONESTEP_CHECK;
 /* One caption per line. */
 onestep_status ons_captions_add_lines(ons_dataset *d, ons_caption_list *list, const char *text,
                                       size_t size) ONESTEP_CHECK;
@@ -63,8 +60,6 @@ typedef struct ons_traits {
 /* Adds an item with the captions collected (none: counted and left out; held out: left out unless wanted). */
 onestep_status ons_dataset_add(ons_dataset *d, const char *id, const ons_caption_list *captions,
                                ons_traits traits, ons_source source) ONESTEP_CHECK;
-/* Decodes what is pending, drops the items whose picture is broken. */
-onestep_status ons_dataset_flush(ons_dataset *d) ONESTEP_CHECK;
 
 bool ons_is_picture_name(const char *name);
 bool ons_is_tar_name(const char *name);

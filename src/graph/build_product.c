@@ -25,17 +25,6 @@ ons_value *ons_conv2d(ons_graph *g, ons_value *x, ons_value *w, ons_value *bias,
     return ons_apply(g, ONS_OP_CONV2D, in, n_in, &a, NULL);
 }
 
-ons_value *ons_conv2d_upsampled(ons_graph *g, ons_value *x, ons_value *w, ons_value *bias)
-{
-    ons_value *in[3] = {x, w, bias};
-    ons_attrs a;
-
-    memset(&a, 0, sizeof a);
-    a.conv.stride = a.conv.pad_top = a.conv.pad_left = a.conv.pad_bottom = a.conv.pad_right = 1;
-    a.conv.bias = bias;
-    return ons_apply(g, ONS_OP_CONV2D_UPSAMPLED, in, bias ? 3 : 2, &a, NULL);
-}
-
 ons_value *ons_matmul(ons_graph *g, ons_value *a, ons_value *b, bool trans_a, bool trans_b, double alpha,
                       ons_value *bias, ons_value *residual)
 {

@@ -123,13 +123,18 @@ bool ons_graph_failed(const ons_graph *g)
     return g->status != ONESTEP_OK;
 }
 
+static const char *current_layer(const ons_graph *g)
+{
+    return g->n_scopes ? g->scopes[g->n_scopes - 1] : "";
+}
+
 onestep_status ons_graph_finish(ons_graph *g)
 {
     if (g->status != ONESTEP_OK)
         return ons_fail(g->status, "%s", g->message);
     if (g->n_scopes)
         return ons_fail(ONESTEP_INTERNAL, "graph finished inside scope '%s': a pop is missing",
-                        ons_graph_layer(g));
+                        current_layer(g));
     if (g->segment_depth)
         return ons_fail(ONESTEP_INTERNAL, "graph finished inside a segment: an end is missing");
     return ONESTEP_OK;
@@ -138,7 +143,7 @@ onestep_status ons_graph_finish(ons_graph *g)
 ons_value *ons_graph_error(ons_graph *g, const char *format, ...)
 {
     if (g->status == ONESTEP_OK) {
-        const char *layer = ons_graph_layer(g);
+        const char *layer = current_layer(g);
         va_list args;
         size_t used = 0;
 
@@ -163,14 +168,9 @@ ons_value *ons_graph_no_memory(ons_graph *g)
     return &g->dummy;
 }
 
-const char *ons_graph_layer(const ons_graph *g)
-{
-    return g->n_scopes ? g->scopes[g->n_scopes - 1] : "";
-}
-
 void ons_graph_push(ons_graph *g, const char *format, ...)
 {
-    const char *outer = ons_graph_layer(g);
+    const char *outer = current_layer(g);
     char text[ONS_MESSAGE_SIZE];
     va_list args;
     int used;
@@ -329,7 +329,7 @@ ons_node *ons_node_append(ons_graph *g, ons_op op, ons_value *const *in, int n_i
     n->n_out = ons_op_rows[op].n_out;
     n->in = inputs;
     n->attrs = *attrs;
-    n->layer = ons_graph_layer(g);
+    n->layer = current_layer(g);
     n->segment = g->segment_depth ? g->n_segments : 0;
     for (int i = 0; i < n->n_out; i++)
         if (!(n->out[i] = append_value(g, n, i, &shapes[i], dtypes[i])))

@@ -191,7 +191,6 @@ typedef struct ons_conv_geometry {
 } ons_conv_geometry;
 ons_value *ons_conv2d(ons_graph *g, ons_value *x, ons_value *w, ons_value *bias, ons_value *residual,
                       ons_conv_geometry geometry);
-ons_value *ons_conv2d_upsampled(ons_graph *g, ons_value *x, ons_value *w, ons_value *bias);
 ons_value *ons_matmul(ons_graph *g, ons_value *a, ons_value *b, bool trans_a, bool trans_b, double alpha,
                       ons_value *bias, ons_value *residual);
 ons_value *ons_embedding(ons_graph *g, ons_value *table, ons_value *ids);

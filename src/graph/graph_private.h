@@ -26,8 +26,6 @@ struct ons_graph {
     ons_value dummy;
 };
 
-/* Current layer path, "" outside every scope. */
-const char *ons_graph_layer(const ons_graph *g);
 /* Records a failure other than a wrong argument; the first error stays. */
 ons_value *ons_graph_no_memory(ons_graph *g);
 

@@ -57,8 +57,6 @@ extern const ons_op_row ons_op_rows[ONS_N_OPS];
 bool ons_rule_fail(ons_rule *r, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 /* Arity, float inputs and the row's shape rule. */
 bool ons_rule_run(ons_rule *r);
-/* True when `small` broadcasts to `big`: right-aligned, each dimension equal or 1. */
-bool ons_shape_broadcasts(const ons_shape *small, const ons_shape *big);
 bool ons_dtype_is_float(ons_dtype t);
 bool ons_quantisation_fits(double scale, int zero); /* positive and a float; a byte */
 

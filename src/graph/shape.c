@@ -26,7 +26,8 @@ bool ons_dtype_is_float(ons_dtype t)
     return t == ONS_F32 || t == ONS_BF16 || t == ONS_F16 || t == ONS_F64;
 }
 
-bool ons_shape_broadcasts(const ons_shape *small, const ons_shape *big)
+/* Right-aligned, each dimension equal or 1. */
+static bool broadcasts(const ons_shape *small, const ons_shape *big)
 {
     int shift = big->n - small->n;
 
@@ -135,7 +136,7 @@ bool shape_binary(ons_rule *r)
     if (r->in[0]->dtype != r->in[1]->dtype)
         return ons_rule_fail(r, "operands are %s and %s; cast one of them", ons_dtype_name(r->in[0]->dtype),
                              ons_dtype_name(r->in[1]->dtype));
-    if (!ons_shape_broadcasts(&r->in[1]->shape, &r->in[0]->shape))
+    if (!broadcasts(&r->in[1]->shape, &r->in[0]->shape))
         return fail_pair(r, "the second must equal the first or broadcast to it (right-aligned, each dimension "
                             "equal or 1)");
     return true;
@@ -201,7 +202,7 @@ static bool set_embedding_grad(ons_rule *r)
 {
     const ons_shape *ids = &r->in[0]->shape, *dy = &r->in[1]->shape;
 
-    if (dy->n != ids->n + 1 || !ons_shape_broadcasts(ids, &(ons_shape){ids->n, {dy->d[0], dy->d[1], dy->d[2]}}))
+    if (dy->n != ids->n + 1 || !broadcasts(ids, &(ons_shape){ids->n, {dy->d[0], dy->d[1], dy->d[2]}}))
         return fail_pair(r, "dy must be the ids' shape followed by the channels");
     if (r->attrs->shape.d[0] < 1)
         return ons_rule_fail(r, "the table needs at least one row, found %lld",
@@ -222,7 +223,7 @@ bool shape_from_attrs(ons_rule *r)
     if (!check_target(r))
         return false;
     r->shape[0] = *t;
-    if (r->op == ONS_OP_SUM_TO ? ons_shape_broadcasts(t, x) : ons_shape_broadcasts(x, t))
+    if (r->op == ONS_OP_SUM_TO ? broadcasts(t, x) : broadcasts(x, t))
         return true;
     return ons_rule_fail(r, "%s and target %s; the %s must broadcast to the %s", ons_shape_text(x, a),
                          ons_shape_text(t, b), r->op == ONS_OP_SUM_TO ? "target" : "input",

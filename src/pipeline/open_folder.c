@@ -7,15 +7,15 @@
 #include "io/json.h"
 #include "pipeline/open_impl.h"
 
-char *ons_part_path(const char *folder, const char *part, const char *name)
+static char *part_path(const char *folder, const char *part, const char *name)
 {
     return ons_format("%s/%s%s%s", folder, part, *part ? "/" : "", name);
 }
 
-onestep_status ons_read_part(const char *folder, const char *part, const char *name, ons_config_reader read,
-                             void *config)
+static onestep_status read_part(const char *folder, const char *part, const char *name, ons_config_reader read,
+                                void *config)
 {
-    char *path = ons_part_path(folder, part, name);
+    char *path = part_path(folder, part, name);
     onestep_status st = path ? read(path, config) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
 
     ons_free(path);
@@ -86,7 +86,7 @@ static onestep_status check_class(const char *path, const char *name)
 
 static onestep_status check_kind(const char *folder)
 {
-    char *path = ons_part_path(folder, "", "model_index.json");
+    char *path = part_path(folder, "", "model_index.json");
     json_t *root = NULL;
     const char *name;
     onestep_status st;
@@ -114,11 +114,11 @@ static onestep_status open_replaceable(ons_model *m, const ons_model_sources *s,
     onestep_status st = ONESTEP_OK;
 
     if (!s->unet) {
-        ONS_TRY(ons_read_part(folder, "unet", "config.json", ons_read_unet_config, &m->unet_config));
+        ONS_TRY(read_part(folder, "unet", "config.json", ons_read_unet_config, &m->unet_config));
         ONS_TRY(open_weights(folder, "unet", weights, &files->unet));
     }
     if (!s->vae && !s->taesd) {
-        ONS_TRY(ons_read_part(folder, "vae", "config.json", ons_read_vae_config, &m->vae_config));
+        ONS_TRY(read_part(folder, "vae", "config.json", ons_read_vae_config, &m->vae_config));
         ONS_TRY(open_weights(folder, "vae", weights, &files->vae));
     }
 fail:
@@ -131,10 +131,10 @@ onestep_status ons_model_from_folder(ons_model *m, const ons_model_sources *s, o
     onestep_status st;
 
     ONS_TRY(check_kind(folder));
-    ONS_TRY(ons_read_part(folder, "text_encoder", "config.json", read_clip, &m->clip_config));
-    ONS_TRY(ons_read_part(folder, "scheduler", "scheduler_config.json", read_schedule, &m->schedule));
+    ONS_TRY(read_part(folder, "text_encoder", "config.json", read_clip, &m->clip_config));
+    ONS_TRY(read_part(folder, "scheduler", "scheduler_config.json", read_schedule, &m->schedule));
     m->prediction_stated = true;
-    ONS_TRY(ons_read_part(folder, "", "onestep.json", read_card, &m->card));
+    ONS_TRY(read_part(folder, "", "onestep.json", read_card, &m->card));
     if (!m->card.stated)
         ons_card_assume(m);
     ONS_TRY(ons_model_open_tokenizer(s, &m->tokenizer));

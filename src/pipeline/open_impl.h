@@ -25,12 +25,8 @@ onestep_status ons_refuse_folder(const char *folder) ONESTEP_CHECK;
  * (packed.c). */
 void ons_model_use_packed(ons_model *m, const ons_model_sources *s);
 
-/* FOLDER/PART/NAME; NULL: no memory. */
-char *ons_part_path(const char *folder, const char *part, const char *name);
-/* Reads FOLDER/PART/NAME into `config` by `read`. */
+/* Reads the config at `path` into the struct that it fills. */
 typedef onestep_status (*ons_config_reader)(const char *path, void *config);
-onestep_status ons_read_part(const char *folder, const char *part, const char *name, ons_config_reader read,
-                             void *config) ONESTEP_CHECK;
 onestep_status ons_read_unet_config(const char *path, void *config) ONESTEP_CHECK;
 onestep_status ons_read_vae_config(const char *path, void *config) ONESTEP_CHECK;
 

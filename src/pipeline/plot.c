@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "pipeline/picture.h"
 #include "pipeline/plot_impl.h"
 #include "pipeline/sheet.h"
 
@@ -198,17 +197,4 @@ onestep_status ons_plot_draw(const ons_plot_series *series, int n, const ons_plo
     draw_words(&p, series, n, o->title);
     *rgb = c->rgb;
     return ONESTEP_OK;
-}
-
-onestep_status ons_plot_save(const char *path, const ons_plot_series *series, int n, const ons_plot_options *o)
-{
-    onestep_status st;
-    uint8_t *rgb = NULL;
-    int width, height;
-
-    ONS_TRY(ons_plot_draw(series, n, o, &rgb, &width, &height));
-    ONS_TRY(ons_picture_write(path, rgb, width, height, NULL, 0));
-fail:
-    ons_free(rgb);
-    return st;
 }

@@ -25,8 +25,4 @@ typedef struct ons_plot_options {
 onestep_status ons_plot_draw(const ons_plot_series *series, int n, const ons_plot_options *o, uint8_t **rgb,
                              int *width, int *height) ONESTEP_CHECK;
 
-/* The same into a PNG file, written atomically. */
-onestep_status ons_plot_save(const char *path, const ons_plot_series *series, int n,
-                             const ons_plot_options *o) ONESTEP_CHECK;
-
 #endif

@@ -4,9 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "base/checked.h"
-#include "base/memory.h"
-
 static const struct {
     const char *name;
     size_t size;
@@ -52,30 +49,6 @@ char *ons_shape_text(const ons_shape *s, char *buf)
         at += sprintf(buf + at, "%s%" PRId64, i ? ", " : "", s->d[i]);
     sprintf(buf + at, "]");
     return buf;
-}
-
-onestep_status ons_tensor_create(ons_dtype dtype, const ons_shape *shape, ons_tensor *out)
-{
-    uint64_t bytes = ons_dtype_size(dtype);
-    char text[96];
-
-    *out = (ons_tensor){.dtype = dtype, .shape = *shape};
-    for (int i = 0; i < shape->n; i++)
-        if (shape->d[i] < 0 || !ons_mul_u64(bytes, (uint64_t)shape->d[i], &bytes))
-            return ons_fail(ONESTEP_BAD_ARGUMENT, "a tensor of shape %s does not exist",
-                            ons_shape_text(shape, text));
-    out->data = ons_calloc_aligned(bytes ? bytes : 1);
-    if (!out->data)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a tensor of shape %s", ons_shape_text(shape, text));
-    out->owned = true;
-    return ONESTEP_OK;
-}
-
-void ons_tensor_fini(ons_tensor *t)
-{
-    if (t->owned)
-        ons_free_aligned(t->data);
-    *t = (ons_tensor){0};
 }
 
 /* dst[j][i] = src[i][j], in tiles so that both sides stay in cache lines. */

@@ -1,4 +1,4 @@
-/* Data types, shapes and dense tensors. Images are NHWC; the last dimension is contiguous. */
+/* Data types, shapes and their conversions. Images are NHWC; the last dimension is contiguous. */
 #ifndef ONS_TENSOR_TENSOR_H
 #define ONS_TENSOR_TENSOR_H
 
@@ -35,17 +35,6 @@ int64_t ons_shape_count(const ons_shape *s); /* product; 1 for a scalar */
 bool ons_shape_equal(const ons_shape *a, const ons_shape *b);
 /* "[2, 8, 8, 64]" into buf (at least 96 bytes); returns buf. */
 char *ons_shape_text(const ons_shape *s, char *buf);
-
-typedef struct ons_tensor {
-    ons_dtype dtype;
-    ons_shape shape;
-    void *data; /* 64-byte aligned when owned */
-    bool owned;
-} ons_tensor;
-
-onestep_status ons_tensor_create(ons_dtype dtype, const ons_shape *shape,
-                                 ons_tensor *out) ONESTEP_CHECK; /* zeroed */
-void ons_tensor_fini(ons_tensor *t);                             /* accepts a zeroed struct */
 
 /* Element conversions; round to nearest even, NaN stays NaN. Any pair of F32, BF16, F16, F64. */
 void ons_convert(void *dst, ons_dtype dst_type, const void *src, ons_dtype src_type, size_t n);

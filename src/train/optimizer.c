@@ -50,11 +50,6 @@ void ons_adamw_destroy(ons_adamw **o)
     *o = NULL;
 }
 
-ons_params *ons_adamw_params(ons_adamw *o)
-{
-    return o->params;
-}
-
 ons_params *ons_adamw_grads(ons_adamw *o)
 {
     return o->grads;
@@ -124,11 +119,6 @@ static double sum_squares(ons_params *p, int n_threads)
                 total += j.parts[b][k];
     }
     return total;
-}
-
-double ons_params_norm(ons_params *p)
-{
-    return sqrt(sum_squares(p, 1));
 }
 
 typedef struct step_factors {

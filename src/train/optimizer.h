@@ -22,7 +22,6 @@ typedef struct ons_adamw_options {
 onestep_status ons_adamw_create(ons_params *params, int n_threads, ons_adamw **out) ONESTEP_CHECK;
 void ons_adamw_destroy(ons_adamw **o);
 
-ons_params *ons_adamw_params(ons_adamw *o);
 ons_params *ons_adamw_grads(ons_adamw *o);             /* plans write here */
 ons_params *ons_adamw_moment(ons_adamw *o, int which); /* 0: m, 1: v; for checkpoints */
 int64_t ons_adamw_steps(const ons_adamw *o);           /* steps taken, for bias correction */
@@ -45,8 +44,5 @@ void ons_ema_update(ons_params *ema, ons_params *params, double decay, int n_thr
  * gradients as they are.
  */
 onestep_status ons_adamw_gather(ons_adamw *o) ONESTEP_CHECK;
-
-/* L2 norm of a set's values, summed in double in a fixed order. */
-double ons_params_norm(ons_params *p);
 
 #endif

@@ -27,32 +27,6 @@ double ons_lr_factor(int64_t step, int64_t total, int warmup, double flat)
     return (1 - at) / (1 - flat);
 }
 
-onestep_status ons_run_begin(const ons_run_options *o, ons_run *run)
-{
-    onestep_status st;
-
-    *run = (ons_run){.stage = o->stage,
-                     .step = o->start,
-                     .total = o->total,
-                     .checkpoint_every = o->checkpoint_every,
-                     .log_every = o->log_every,
-                     .sample_every = o->sample_every,
-                     .energy = o->energy,
-                     .start_s = ons_now_s()};
-    for (; o->series && o->series[run->n_series]; run->n_series++)
-        run->names[run->n_series] = o->series[run->n_series];
-    run->folder = ons_strdup(o->folder);
-    if (!run->folder)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory to start the %s stage", o->stage);
-    ONS_TRY(ons_make_dirs(o->folder));
-    ONS_TRY(ons_run_restore(run, o->start));
-    ons_progress_begin(&run->progress, o->stage, o->unit, (long)o->start, (long)o->total);
-    return ONESTEP_OK;
-fail:
-    ons_run_end(run);
-    return st;
-}
-
 double ons_run_seconds(const ons_run *run)
 {
     return run->seconds_before + ons_now_s() - run->start_s;
@@ -253,7 +227,9 @@ static bool keep_line(ons_run *run, const char *text, size_t size, int64_t step)
     return keep;
 }
 
-onestep_status ons_run_restore(ons_run *run, int64_t step)
+/* History and totals from an earlier sitting's log.jsonl: lines of this stage up to `step`; later ones are
+ * dropped from the file. */
+static onestep_status restore_run(ons_run *run, int64_t step)
 {
     char *path = ons_format("%s/log.jsonl", run->folder), *text = NULL;
     size_t size = 0, kept = 0;
@@ -278,6 +254,32 @@ onestep_status ons_run_restore(ons_run *run, int64_t step)
 fail:
     ons_free(text);
     ons_free(path);
+    return st;
+}
+
+onestep_status ons_run_begin(const ons_run_options *o, ons_run *run)
+{
+    onestep_status st;
+
+    *run = (ons_run){.stage = o->stage,
+                     .step = o->start,
+                     .total = o->total,
+                     .checkpoint_every = o->checkpoint_every,
+                     .log_every = o->log_every,
+                     .sample_every = o->sample_every,
+                     .energy = o->energy,
+                     .start_s = ons_now_s()};
+    for (; o->series && o->series[run->n_series]; run->n_series++)
+        run->names[run->n_series] = o->series[run->n_series];
+    run->folder = ons_strdup(o->folder);
+    if (!run->folder)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory to start the %s stage", o->stage);
+    ONS_TRY(ons_make_dirs(o->folder));
+    ONS_TRY(restore_run(run, o->start));
+    ons_progress_begin(&run->progress, o->stage, o->unit, (long)o->start, (long)o->total);
+    return ONESTEP_OK;
+fail:
+    ons_run_end(run);
     return st;
 }
 

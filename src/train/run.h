@@ -49,9 +49,6 @@ bool ons_run_checkpoint_due(const ons_run *run);
 bool ons_run_sample_due(const ons_run *run);
 double ons_run_seconds(const ons_run *run); /* earlier sittings included */
 double ons_run_joules(const ons_run *run);  /* -1: unknown */
-/* Restores history and totals from an earlier sitting's log.jsonl (lines of this stage up to `step`; later ones
- * are dropped from the file). */
-onestep_status ons_run_restore(ons_run *run, int64_t step) ONESTEP_CHECK;
 void ons_run_end(ons_run *run); /* accepts a zeroed struct */
 
 /* Learning rate factor: linear rise over `warmup`, 1 until `flat` of the run, then linear to 0. */

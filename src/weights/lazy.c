@@ -63,7 +63,7 @@ static int64_t inputs_of(const ons_param *row)
 }
 
 /* OIHW -> OHWI, or back: both move one axis across a plane, per output channel. */
-void ons_param_from_file(const ons_param *row, float *dst, const float *src)
+static void from_file_order(const ons_param *row, float *dst, const float *src)
 {
     const int64_t in = inputs_of(row), plane = plane_of(row), all = ons_shape_count(&row->shape);
 
@@ -239,7 +239,7 @@ static ons_low_rank *make_update(const ons_param *row, double scale, int rank, c
     memcpy(u->up, up, n_up * sizeof *up);
     one.shape.d[0] = rank; /* down is laid out as the parameter with `rank` output channels */
     if (row->kind == ONS_PARAM_CONV)
-        ons_param_from_file(&one, u->down, down);
+        from_file_order(&one, u->down, down);
     else
         memcpy(u->down, down, n_in * (size_t)rank * sizeof *down);
     return u;

@@ -82,7 +82,6 @@ void ons_params_end_borrowing(ons_params *p);
 void ons_params_forget_files(ons_params *p); /* with the updates that wait */
 /* row's file order from and to the engine's, [out, in, kh, kw] and [out, kh, kw, in]; the same order for all
  * but convolutions */
-void ons_param_from_file(const ons_param *row, float *dst, const float *src);
 void ons_param_to_file(const ons_param *row, float *dst, const float *src);
 
 #endif

@@ -103,13 +103,8 @@ onestep_status ons_params_require(ons_params *p, const char *name, ons_param_kin
         ons_free(copy);
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the weight table");
     }
-    p->rows[p->n] = (ons_param){.name = copy,
-                                .kind = kind,
-                                .shape = *shape,
-                                .offset = p->size,
-                                .trainable = true,
-                                .init = init,
-                                .init_scale = init_scale};
+    p->rows[p->n] = (ons_param){
+        .name = copy, .kind = kind, .shape = *shape, .offset = p->size, .init = init, .init_scale = init_scale};
     p->size += ((size_t)ons_shape_count(shape) + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
     p->n_values += (size_t)ons_shape_count(shape);
     insert_slot(p, p->n);
@@ -175,7 +170,6 @@ onestep_status ons_params_clone(ons_params *p, bool copy, ons_params **out)
         const ons_param *r = &p->rows[i];
 
         ONS_TRY(ons_params_require(*out, r->name, r->kind, &r->shape, r->init, r->init_scale, &index));
-        (*out)->rows[i].trainable = r->trainable;
     }
     ONS_TRY(ons_params_allocate(*out));
     if (copy && p->region)
@@ -232,12 +226,6 @@ size_t ons_params_region_size(const ons_params *p)
 size_t ons_params_n_values(const ons_params *p)
 {
     return p->n_values;
-}
-
-void ons_params_set_trainable(ons_params *p, bool trainable)
-{
-    for (int i = 0; i < p->n; i++)
-        p->rows[i].trainable = trainable;
 }
 
 void ons_params_touch(ons_params *p)

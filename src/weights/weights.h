@@ -32,7 +32,6 @@ typedef struct ons_param {
     ons_param_kind kind;
     ons_shape shape; /* engine layout */
     size_t offset;   /* first element within the set's region, in floats */
-    bool trainable;
     ons_init_kind init;
     double init_scale;
 } ons_param;
@@ -64,7 +63,6 @@ size_t ons_params_n_values(const ons_params *p);    /* numbers that count, witho
 ons_dtype ons_params_value_type(const ons_params *p,
                                 int index); /* F16 or BF16 where a mapped file has all of it so; else F32 */
 ons_dtype ons_params_file_type(const ons_params *p); /* of the mapped file's largest tensor; F32: no file */
-void ons_params_set_trainable(ons_params *p, bool trainable); /* all of them */
 
 /* How many threads read and fill values, and walk over the region in training; a clone has the same number. 0:
  * one per physical core, as in a new set. */

@@ -176,6 +176,17 @@ char *read_file(const char *path, size_t *size)
     return take_all(f, size);
 }
 
+void copy_file(const char *from, const char *to)
+{
+    size_t n;
+    char *content = read_file(from, &n);
+    FILE *f = fopen(to, "wb");
+
+    if (!f || fwrite(content, 1, n, f) != n || fclose(f))
+        fail_msg("%s cannot be copied to %s", from, to);
+    free(content);
+}
+
 void assert_same_file(const char *a, const char *b)
 {
     size_t n, m;

@@ -29,6 +29,7 @@ void remove_folder(char *folder); /* frees */
 const char *in_folder(const char *folder, const char *name);
 /* Content of a file, NUL-terminated; the test fails when it cannot be read. To be freed. */
 char *read_file(const char *path, size_t *size);
+void copy_file(const char *from, const char *to);
 void assert_same_file(const char *a, const char *b);
 
 #endif

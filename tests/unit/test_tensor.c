@@ -145,9 +145,7 @@ static void every_pair_of_types_converts(void **state)
 static void shapes_are_counted_compared_and_printed(void **state)
 {
     ons_shape s = ONS_SHAPE4(2, 8, 8, 64), t = ONS_SHAPE3(2, 8, 8), scalar = ONS_SHAPE0();
-    ons_shape huge = ONS_SHAPE4(INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX),
-              overflow = ONS_SHAPE2(INT64_MAX, 8);
-    ons_tensor x;
+    ons_shape huge = ONS_SHAPE4(INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX);
     char text[96];
 
     (void)state;
@@ -158,16 +156,6 @@ static void shapes_are_counted_compared_and_printed(void **state)
     assert_string_equal(ons_shape_text(&s, text), "[2, 8, 8, 64]");
     assert_string_equal(ons_shape_text(&scalar, text), "[]");
     assert_true(strlen(ons_shape_text(&huge, text)) < sizeof text);
-    assert_ok(ons_tensor_create(ONS_F16, &s, &x));
-    assert_int_equal((uintptr_t)x.data % 64, 0);
-    ons_tensor_fini(&x);
-    ons_tensor_fini(&x);
-    assert_int_equal(ons_tensor_create(ONS_F32, &overflow, &x), ONESTEP_BAD_ARGUMENT);
-    ons_tensor_fini(&x);
-    ons_memory_fail_after(1);
-    assert_int_equal(ons_tensor_create(ONS_F32, &s, &x), ONESTEP_NO_MEMORY);
-    ons_memory_fail_after(0);
-    ons_tensor_fini(&x);
 }
 
 static void layouts_are_permuted(void **state)
