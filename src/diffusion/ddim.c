@@ -1,5 +1,5 @@
 /*
- * DDIM with eta = 0 (Song et al. 2021; methods 4.2):  x' = sqrt(A') mu + sqrt(1 - A') eps
+ * DDIM with eta = 0 (Song et al. 2021, eq. 12):  x' = sqrt(A') mu + sqrt(1 - A') eps
  *
  * On its own grids the next timestep is t - floor(n / N), as in diffusers, also where the grid's neighbour is
  * one off; with timesteps given by the caller it is the next one in the list. Past the end A' is 1 or Abar_0, a

@@ -1,5 +1,5 @@
 /*
- * DPM-Solver++ (2M, midpoint, data prediction; Lu et al. 2022; methods 4.5).
+ * DPM-Solver++ (2M, midpoint, data prediction; Lu et al. 2022, algorithm 2).
  *   lam = ln(a / s),  h = lam' - lam,  D0 = mu,  D1 = (mu - mu_prev) h / (lam - lam_prev)
  *   x' = (s' / s) x - a' (exp(-h) - 1) (D0 + D1 / 2)
  * The first and the last step are of first order (D1 dropped); the last goes to sigma = 0, where x' = mu.

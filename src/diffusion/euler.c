@@ -1,5 +1,5 @@
 /*
- * Euler's method in sigma space (methods 4.4):
+ * Euler's method in sigma space (Karras et al. 2022, algorithm 1 without its correction):
  *   X' = X + (sigma' - sigma) (X - mu) / sigma,  last sigma 0: X' = mu
  * The last X is x0 itself.
  */

@@ -1,5 +1,5 @@
 /*
- * Consistency sampling (Luo et al. 2023; methods 4.6): at each timestep
+ * Consistency sampling (Luo et al. 2023, "Latent consistency models"): at each timestep
  *   y = c_skip x + c_out mu,  c_skip = 0.25 / ((10 t)^2 + 0.25),  c_out = 10 t / sqrt((10 t)^2 + 0.25)
  * then fresh noise: x' = sqrt(A') y + sqrt(1 - A') e; the last y is the result. One step is the one-step
  * student's sampler.

@@ -1,5 +1,5 @@
 /*
- * Pseudo linear multistep (Liu et al. 2022, eq. 9 and 12; methods 4.3), the Runge-Kutta start left out as in
+ * Pseudo linear multistep (Liu et al. 2022, eq. 9 and 12), the Runge-Kutta start left out as in
  * Stable Diffusion: the outputs of up to four evaluations are mixed, and the mixture takes a DDIM step. The
  * first step is taken twice, the second time with the mean of both evaluations, so that n steps cost n + 1
  * evaluations.

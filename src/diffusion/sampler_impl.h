@@ -51,7 +51,7 @@ static inline bool ons_sampler_last(const ons_sampler *s)
 
 /*
  * Clean estimate and noise estimate are linear in (x_t, network output):
- *   mu = mu_x x_t + mu_out out,  eps = eps_x x_t + eps_out out    (methods eq. 2), for a_t = a, s_t = s
+ *   mu = mu_x x_t + mu_out out,  eps = eps_x x_t + eps_out out    for a_t = a, s_t = s (v: Salimans & Ho 2022)
  */
 typedef struct ons_estimate {
     double mu_x, mu_out, eps_x, eps_out;

@@ -49,7 +49,7 @@ void ons_schedule_init_sd(ons_schedule *s)
     strcpy(s->class_name, "DDIMScheduler");
 }
 
-/* q'_t = (q_t - q_last) q_0 / (q_0 - q_last) with q = sqrt(Abar): Lin et al. 2023, methods 2.3. */
+/* q'_t = (q_t - q_last) q_0 / (q_0 - q_last) with q = sqrt(Abar): Lin et al. 2023, algorithm 1. */
 void ons_schedule_rescale_zero_snr(ons_schedule *s)
 {
     const double first = sqrt(s->abar[0]), last = sqrt(s->abar[s->n - 1]);

@@ -37,7 +37,7 @@ const char *ons_schedule_sampler(const ons_schedule *s, bool *exact);
 double ons_schedule_a(const ons_schedule *s, int t);
 double ons_schedule_s(const ons_schedule *s, int t);
 double ons_schedule_sigma(const ons_schedule *s, double t); /* linear between timesteps */
-/* Timesteps of an n-step run, descending, by the schedule's spacing (methods 2.4). */
+/* Timesteps of an n-step run, descending, by the schedule's spacing (Lin et al. 2023, section 3.3). */
 onestep_status ons_schedule_timesteps(const ons_schedule *s, int n_steps, double *timesteps) ONESTEP_CHECK;
 
 #endif

@@ -1,4 +1,4 @@
-/* What the samplers in sigma space share (Karras et al. 2022; methods 4.4): the state is X = x_t / a_t, the
+/* What the samplers in sigma space share (Karras et al. 2022): the state is X = x_t / a_t, the
  * last sigma is 0. */
 #ifndef ONS_DIFFUSION_SIGMA_SPACE_H
 #define ONS_DIFFUSION_SIGMA_SPACE_H

@@ -49,7 +49,7 @@ static void read_schedule(json_t *c, ons_schedule *s)
     s->spacing = (ons_spacing)choice(spacing, "leading", "trailing");
     s->steps_offset = (int)json_integer_value(json_object_get(c, "offset"));
     s->set_alpha_to_one = json_is_true(json_object_get(c, "to_one"));
-    if (json_is_true(json_object_get(c, "zero_snr"))) { /* methods 2.3 */
+    if (json_is_true(json_object_get(c, "zero_snr"))) { /* Lin et al. 2023, algorithm 1 */
         const double first = sqrt(s->abar[0]), last = sqrt(s->abar[999]);
 
         for (int t = 0; t < 1000; t++)
@@ -124,7 +124,8 @@ static void samplers_agree_with_diffusers(void **state)
     json_decref(cases);
 }
 
-/* methods 4.4: one Turbo step is X - 14.614641 eps from X = 14.614641 z, the network seeing 0.997667 z. */
+/* SD-Turbo's one step (Sauer et al. 2023) is X - 14.614641 eps from X = 14.614641 z, the network seeing
+ * 0.997667 z. */
 static void one_euler_step_has_the_published_scales(void **state)
 {
     const float noise[1] = {1}, eps[1] = {0.25f};
