@@ -18,32 +18,41 @@ static onestep_status make_part(const char *folder, const char *part)
     return st;
 }
 
-#define WITH_PATH(call)                                                                                        \
-    do {                                                                                                       \
-        char *path = ons_format("%s/%s", folder, name);                                                        \
-        onestep_status status = path ? (call) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");           \
-        ons_free(path);                                                                                        \
-        return status;                                                                                         \
-    } while (0)
+/* Writes one file or folder of a pipeline. */
+typedef onestep_status (*part_writer)(const ons_model *m, const char *path);
+
+static onestep_status save_part(const ons_model *m, const char *folder, const char *name, part_writer write)
+{
+    char *path = ons_path_join(folder, name);
+    onestep_status st = path ? write(m, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+
+    ons_free(path);
+    return st;
+}
 
 static onestep_status save_weights(ons_params *p, const char *folder, const char *name, ons_dtype dtype)
 {
-    WITH_PATH(ons_params_save(p, path, dtype));
+    char *path = ons_path_join(folder, name);
+    onestep_status st =
+        path ? ons_params_save(p, path, dtype) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+
+    ons_free(path);
+    return st;
 }
 
-static onestep_status save_unet_config(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_unet_config(const ons_model *m, const char *path)
 {
-    WITH_PATH(ons_unet_config_save(&m->unet_config, path));
+    return ons_unet_config_save(&m->unet_config, path);
 }
 
-static onestep_status save_vae_config(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_vae_config(const ons_model *m, const char *path)
 {
-    WITH_PATH(ons_vae_config_save(&m->vae_config, path));
+    return ons_vae_config_save(&m->vae_config, path);
 }
 
-static onestep_status save_clip_config(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_clip_config(const ons_model *m, const char *path)
 {
-    WITH_PATH(ons_clip_config_save(&m->clip_config, path));
+    return ons_clip_config_save(&m->clip_config, path);
 }
 
 static bool is_student(const ons_model *m)
@@ -52,26 +61,26 @@ static bool is_student(const ons_model *m)
 }
 
 /* A student is sampled as a consistency model of one step: x0 at its timestep. */
-static onestep_status save_schedule(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_schedule(const ons_model *m, const char *path)
 {
     ons_schedule s = m->schedule;
 
     if (is_student(m))
         strcpy(s.class_name, "LCMScheduler");
-    WITH_PATH(ons_schedule_save(&s, path));
+    return ons_schedule_save(&s, path);
 }
 
-static onestep_status save_tokenizer(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_tokenizer(const ons_model *m, const char *path)
 {
-    WITH_PATH(ons_tokenizer_save(m->tokenizer, path));
+    return ons_tokenizer_save(m->tokenizer, path);
 }
 
-static onestep_status save_card(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_card(const ons_model *m, const char *path)
 {
-    WITH_PATH(ons_card_save(&m->card, path));
+    return ons_card_save(&m->card, path);
 }
 
-static onestep_status save_index(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_index(const ons_model *m, const char *path)
 {
     const char *scheduler = is_student(m) ? "LCMScheduler" : m->schedule.class_name;
     json_t *root =
@@ -81,12 +90,10 @@ static onestep_status save_index(const ons_model *m, const char *folder, const c
                   scheduler, "text_encoder", "transformers", "CLIPTextModel", "tokenizer", "transformers",
                   "CLIPTokenizer", "unet", "diffusers", "UNet2DConditionModel", "vae", "diffusers",
                   m->vae_config.kind == ONS_VAE_TINY ? "AutoencoderTiny" : "AutoencoderKL");
-    char *path = ons_path_join(folder, name);
     onestep_status st =
-        root && path ? ons_json_save(root, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);
+        root ? ons_json_save(root, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", path);
 
     json_decref(root);
-    ons_free(path);
     return st;
 }
 
@@ -113,14 +120,13 @@ static char *describe(const ons_model *m)
                       c->kind, *c->method ? " by " : "", c->method, call, side, side);
 }
 
-static onestep_status save_readme(const ons_model *m, const char *folder, const char *name)
+static onestep_status write_readme(const ons_model *m, const char *path)
 {
-    char *text = describe(m), *path = ons_path_join(folder, name);
-    onestep_status st = text && path ? ons_write_file(path, text, strlen(text))
-                                     : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", name);
+    char *text = describe(m);
+    onestep_status st =
+        text ? ons_write_file(path, text, strlen(text)) : ons_fail(ONESTEP_NO_MEMORY, "no memory for %s", path);
 
     ons_free(text);
-    ons_free(path);
     return st;
 }
 
@@ -136,17 +142,17 @@ onestep_status ons_model_save(const ons_model *m, const char *folder, ons_dtype 
                         m->path);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         ONS_TRY(make_part(folder, parts[i]));
-    ONS_TRY(save_unet_config(m, folder, "unet/config.json"));
+    ONS_TRY(save_part(m, folder, "unet/config.json", write_unet_config));
     ONS_TRY(save_weights(m->unet, folder, "unet/diffusion_pytorch_model.safetensors", dtype));
-    ONS_TRY(save_vae_config(m, folder, "vae/config.json"));
+    ONS_TRY(save_part(m, folder, "vae/config.json", write_vae_config));
     ONS_TRY(save_weights(m->vae, folder, "vae/diffusion_pytorch_model.safetensors", dtype));
-    ONS_TRY(save_clip_config(m, folder, "text_encoder/config.json"));
+    ONS_TRY(save_part(m, folder, "text_encoder/config.json", write_clip_config));
     ONS_TRY(save_weights(m->clip, folder, "text_encoder/model.safetensors", dtype));
-    ONS_TRY(save_tokenizer(m, folder, "tokenizer"));
-    ONS_TRY(save_schedule(m, folder, "scheduler/scheduler_config.json"));
-    ONS_TRY(save_card(m, folder, "onestep.json"));
-    ONS_TRY(save_readme(m, folder, "README.md"));
-    st = save_index(m, folder, "model_index.json");
+    ONS_TRY(save_part(m, folder, "tokenizer", write_tokenizer));
+    ONS_TRY(save_part(m, folder, "scheduler/scheduler_config.json", write_schedule));
+    ONS_TRY(save_part(m, folder, "onestep.json", write_card));
+    ONS_TRY(save_part(m, folder, "README.md", write_readme));
+    st = save_part(m, folder, "model_index.json", write_index);
 fail:
     return st;
 }
