@@ -1,7 +1,8 @@
 /*
- * Ancestral sampling with Euler's method (Song et al. 2021, "Score-based generative modeling", appendix F; as
- * in k-diffusion): a step to a lower sigma than wanted, then fresh noise up to it. s_up^2 = sigma'^2 (sigma^2 -
- * sigma'^2) / sigma^2,  s_down^2 = sigma'^2 - s_up^2 X' = X + (s_down - sigma) (X - mu) / sigma + s_up e
+ * Ancestral sampling with Euler's method (Song et al. 2021, "Score-based generative modeling", appendix F):
+ * a step to a lower sigma than wanted, then fresh noise up to it.
+ *   s_up^2 = sigma'^2 (sigma^2 - sigma'^2) / sigma^2,  s_down^2 = sigma'^2 - s_up^2
+ *   X' = X + (s_down - sigma) (X - mu) / sigma + s_up e
  */
 #include "diffusion/sigma_space.h"
 
