@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "text/utf8.h"
 
 enum { MAX_SIDE = 65535, MAX_TEXT_BYTES = 64 << 20 };
 
@@ -149,22 +150,6 @@ static void take(png_structp png, png_bytep dst, png_size_t size)
     s->at += size;
 }
 
-static char *latin1_to_utf8(const char *text, size_t size)
-{
-    char *out = ons_malloc(2 * size + 1), *p = out;
-
-    for (size_t i = 0; out && i < size; i++) {
-        const unsigned char c = (unsigned char)text[i];
-
-        if (c >= 0x80)
-            *p++ = (char)(0xc0 | c >> 6);
-        *p++ = (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c);
-    }
-    if (out)
-        *p = 0;
-    return out;
-}
-
 static void keep_texts(png_structp png, png_infop info, ons_picture_texts *out)
 {
     png_textp texts;
@@ -173,8 +158,9 @@ static void keep_texts(png_structp png, png_infop info, ons_picture_texts *out)
     png_get_text(png, info, &texts, &n);
     for (int i = 0; i < n && out->n < ONS_MAX_PICTURE_TEXTS; i++) {
         const bool utf8 = texts[i].compression >= PNG_ITXT_COMPRESSION_NONE;
-        char *key = latin1_to_utf8(texts[i].key, strlen(texts[i].key));
-        char *value = utf8 ? ons_strdup(texts[i].text) : latin1_to_utf8(texts[i].text, texts[i].text_length);
+        char *key = ons_latin1_to_utf8(texts[i].key, strlen(texts[i].key));
+        char *value =
+            utf8 ? ons_strdup(texts[i].text) : ons_latin1_to_utf8(texts[i].text, texts[i].text_length);
 
         out->texts[out->n++] = (ons_picture_text){key, value};
         if (!key || !value)
