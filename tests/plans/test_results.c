@@ -233,6 +233,17 @@ static void the_plan_prints_the_same_every_time(void **state)
     ons_params_destroy(&sets[0]);
 }
 
+static void every_operator_has_kernels(void **state)
+{
+    (void)state;
+    for (int op = 0; op < ONS_N_OPS; op++) {
+        if (ons_op_is_leaf((ons_op)op) || ons_op_is_view((ons_op)op))
+            continue;
+        if (!ons_backend_ref.kernels((ons_op)op) || !ons_backend_cpu.kernels((ons_op)op))
+            fail_msg("%s has no kernel in ref or cpu", ons_op_name((ons_op)op));
+    }
+}
+
 static void the_profile_counts_runs(void **state)
 {
     ons_graph *g = make_graph();
@@ -339,6 +350,7 @@ int main(void)
         PLAN_TEST(a_failing_kernel_ends_the_run_and_not_the_plan),
         PLAN_TEST(a_lack_of_memory_leaves_the_plan_usable),
         PLAN_TEST(the_plan_prints_the_same_every_time),
+        PLAN_TEST(every_operator_has_kernels),
         PLAN_TEST(the_profile_counts_runs),
         PLAN_TEST(backends_have_names),
     };
