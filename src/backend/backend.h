@@ -8,6 +8,7 @@
 
 #include "backend/compute.h"
 #include "base/parallel.h"
+#include "base/stop.h"
 #include "graph/graph.h"
 #include "weights/weights.h"
 
@@ -125,10 +126,9 @@ onestep_status ons_plan_read_scalar(const ons_plan *p, const char *name, double 
 /* Input/output values (shape, dtype); NULL if unknown. */
 const ons_value *ons_plan_find(const ons_plan *p, const char *name);
 
-/* Runs once. INTERRUPTED between operators after Ctrl-C when `cancellable`; INTERNAL from the debug switches.
- */
+/* Runs once. INTERRUPTED between operators when its stop token says so; INTERNAL from the debug switches. */
 onestep_status ons_plan_run(ons_plan *p) ONESTEP_CHECK;
-void ons_plan_set_cancellable(ons_plan *p, bool cancellable);
+void ons_plan_set_stop(ons_plan *p, const ons_stop *stop); /* borrowed; NULL: nobody stops it */
 
 /* Called after every operator of a run with what it read and wrote, as kernels see it; NULL ends it. Not OK
  * ends the run with that status. */

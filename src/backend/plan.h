@@ -65,7 +65,8 @@ struct ons_plan {
     unsigned used_slots, hoist_slots; /* bits: slots with a parameter; those that hoisted steps depend on */
     unsigned rebound;                 /* bits: slots that got another set since their kernels were prepared */
     bool located; /* pointers of leaves and steps are those of the weight sets that are bound */
-    bool hoisted_valid, cancellable, profile;
+    bool hoisted_valid, profile;
+    const ons_stop *stop; /* NULL: nobody stops it */
     bool check_nan, compare, poison;
     ons_plan_observer observe; /* NULL: nobody looks */
     void *observe_context;

@@ -140,9 +140,9 @@ void ons_plan_bind_params(ons_plan *p, int slot, ons_params *params)
     p->seen[slot] = NULL;
 }
 
-void ons_plan_set_cancellable(ons_plan *p, bool cancellable)
+void ons_plan_set_stop(ons_plan *p, const ons_stop *stop)
 {
-    p->cancellable = cancellable;
+    p->stop = stop;
 }
 
 void ons_plan_observe(ons_plan *p, ons_plan_observer observe, void *context)
@@ -260,7 +260,7 @@ static onestep_status run_steps(ons_plan *p)
         s->end_s = 0;
         if (s->hoisted && p->hoisted_valid)
             continue;
-        if (p->cancellable && ons_interrupted())
+        if (ons_stop_asked(p->stop))
             return ons_fail(ONESTEP_INTERRUPTED, "%s: interrupted", p->label);
         if ((st = checked ? run_checked(p, s) : run_step(p, s)) != ONESTEP_OK)
             return st;

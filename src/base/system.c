@@ -127,17 +127,17 @@ size_t ons_peak_rss(void)
     return (size_t)usage.ru_maxrss * 1024;
 }
 
-static volatile sig_atomic_t interrupted;
+static ons_stop interrupt; /* lock-free, so that a signal handler may set it */
 
 /* The second signal gets the default treatment: someone who presses Ctrl-C twice means it. */
 static void note_signal(int signal_number)
 {
-    if (interrupted) {
+    if (ons_stop_asked(&interrupt)) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
         return;
     }
-    interrupted = 1;
+    ons_stop_ask(&interrupt);
 }
 
 void ons_catch_interrupts(void)
@@ -154,15 +154,20 @@ void ons_catch_interrupts(void)
 
 bool ons_interrupted(void)
 {
-    return interrupted != 0;
+    return ons_stop_asked(&interrupt);
+}
+
+const ons_stop *ons_interrupt_stop(void)
+{
+    return &interrupt;
 }
 
 void ons_request_interrupt(void)
 {
-    interrupted = 1;
+    ons_stop_ask(&interrupt);
 }
 
 void ons_clear_interrupt(void)
 {
-    interrupted = 0;
+    ons_stop_clear(&interrupt);
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/stop.h"
+
 double ons_now_s(void);            /* monotonic clock */
 int ons_physical_cores(void);      /* cores this process may run on, SMT siblings counted once; >= 1 */
 size_t ons_available_memory(void); /* bytes that can be had without swapping */
@@ -14,7 +16,8 @@ size_t ons_peak_rss(void);         /* bytes */
  */
 void ons_catch_interrupts(void);
 bool ons_interrupted(void);
-void ons_request_interrupt(void); /* the same from code */
+const ons_stop *ons_interrupt_stop(void); /* the same as a token */
+void ons_request_interrupt(void);         /* the same from code */
 void ons_clear_interrupt(void);
 
 #endif

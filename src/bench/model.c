@@ -14,10 +14,8 @@ const char *const ons_bench_stage_names[ONS_BENCH_STAGES] = {"text encoder", "UN
 
 typedef struct measurement {
     const ons_bench_options *options;
-    ons_runner *runner;
-    int width, height;
-    float *noise;
-    uint8_t *rgb;
+    ons_model *model;
+    ons_result result;                 /* of the last run; its pictures stay for the next */
     double *seconds[ONS_BENCH_STAGES]; /* [n_runs] each */
     double encode_s;                   /* of the last run */
     int n_started;
@@ -25,45 +23,32 @@ typedef struct measurement {
     void *user;
 } measurement;
 
-static size_t picture_bytes(const measurement *m)
-{
-    return (size_t)m->width * (size_t)m->height * 3;
-}
-
 static onestep_status allocate(measurement *m)
 {
-    const size_t batch = (size_t)m->options->runner.batch, size = (size_t)ons_runner_latent_size(m->runner);
-    bool fits;
-
-    m->noise = ons_calloc(batch * size, sizeof *m->noise);
-    m->rgb = ons_calloc(batch, picture_bytes(m));
-    fits = m->noise && m->rgb;
-    for (int i = 0; i < ONS_BENCH_STAGES; i++) {
-        m->seconds[i] = ons_calloc((size_t)m->options->n_runs, sizeof(double));
-        fits = fits && m->seconds[i];
-    }
-    return fits ? ONESTEP_OK
-                : ons_fail(ONESTEP_NO_MEMORY, "no memory for pictures of %dx%d", m->width, m->height);
+    for (int i = 0; i < ONS_BENCH_STAGES; i++)
+        if (!(m->seconds[i] = ons_calloc((size_t)m->options->n_runs, sizeof(double))))
+            return ons_fail(ONESTEP_NO_MEMORY, "no memory for the times of %d runs", m->options->n_runs);
+    return ONESTEP_OK;
 }
 
 static void release(measurement *m)
 {
     for (int i = 0; i < ONS_BENCH_STAGES; i++)
         ons_free(m->seconds[i]);
-    ons_free(m->noise);
-    ons_free(m->rgb);
-    ons_runner_destroy(&m->runner);
+    ons_result_fini(&m->result);
 }
 
 static onestep_status encode(measurement *m)
 {
+    const ons_resolved *run = &m->result.run;
+    const size_t picture = (size_t)run->width * (size_t)run->height * 3;
     const double start_s = ons_now_s();
 
-    for (int i = 0; i < m->options->runner.batch; i++) {
+    for (int i = 0; i < m->result.n; i++) {
         uint8_t *png = NULL;
         size_t size;
-        onestep_status st = ons_picture_encode(m->rgb + (size_t)i * picture_bytes(m), m->width, m->height, NULL,
-                                               0, &png, &size);
+        onestep_status st = ons_picture_encode(m->result.rgb + (size_t)i * picture, run->width, run->height,
+                                               NULL, 0, &png, &size);
 
         ons_free(png);
         if (st != ONESTEP_OK)
@@ -76,26 +61,26 @@ static onestep_status encode(measurement *m)
 /* Prompts that no run before had, so that no encoding is remembered. */
 static onestep_status run_once(measurement *m, int n_runs)
 {
-    enum { MAX_BATCH = 64, LENGTH = 32 };
-    const int batch = m->options->runner.batch;
-    static char texts[MAX_BATCH][LENGTH];
-    const char *prompts[MAX_BATCH];
-    uint64_t seeds[MAX_BATCH];
-    int64_t h, w, c;
+    enum { LENGTH = 32 };
+    const int batch = m->options->request.batch_size;
+    char texts[ONS_BENCH_MAX_BATCH][LENGTH];
+    const char *prompts[ONS_BENCH_MAX_BATCH];
+    ons_request q = m->options->request;
     onestep_status st;
 
-    if (batch > MAX_BATCH)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "a batch of %d pictures; up to %d can be measured", batch,
-                        MAX_BATCH);
-    ons_runner_latent_shape(m->runner, &h, &w, &c);
+    if (batch < 1 || batch > ONS_BENCH_MAX_BATCH)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "a batch of %d pictures; 1 to %d can be measured", batch,
+                        ONS_BENCH_MAX_BATCH);
     for (int i = 0; i < batch; i++) {
-        seeds[i] = (uint64_t)(m->n_started * batch + i);
         snprintf(texts[i], LENGTH, "a picture, number %d", m->n_started * batch + i);
         prompts[i] = texts[i];
-        ons_picture_noise(ONS_NOISE_PHILOX, seeds[i], h, w, c, m->noise + (size_t)i * (size_t)(h * w * c));
     }
+    q.n = batch;
+    q.prompts = prompts;
+    q.seed = (ons_seed){.value = (uint64_t)m->n_started * (uint64_t)batch};
     m->n_started++;
-    ONS_TRY(ons_runner_run(m->runner, &m->options->run, batch, prompts, NULL, m->noise, seeds, NULL, m->rgb));
+    ons_result_fini(&m->result);
+    ONS_TRY(ons_draw(m->model, &q, &m->result));
     ONS_TRY(encode(m));
     if (m->progress && !m->progress(m->user, m->n_started, n_runs))
         st = ons_fail(ONESTEP_INTERRUPTED, "stopped after run %d", m->n_started);
@@ -105,7 +90,7 @@ fail:
 
 static void stage_seconds(const measurement *m, double *s)
 {
-    const ons_run_stats stats = ons_runner_stats(m->runner);
+    const ons_run_stats stats = m->result.stats;
 
     s[ONS_BENCH_TEXT] = stats.text_s;
     s[ONS_BENCH_UNET] = stats.unet_s;
@@ -151,7 +136,7 @@ static onestep_status take_times(measurement *m, int n_runs, ons_bench_model *ou
         stage_seconds(m, s);
         for (int k = 0; k < ONS_BENCH_STAGES; k++)
             m->seconds[k][i] = s[k];
-        read_energy(energy, (i + 1) * m->options->runner.batch, out); /* counters wrap: after each run */
+        read_energy(energy, (i + 1) * m->options->request.batch_size, out); /* counters wrap: after each run */
     }
     for (int k = 0; k < ONS_BENCH_STAGES; k++)
         summarise(&out->stages[k], m->seconds[k], n);
@@ -160,9 +145,9 @@ fail:
     return st;
 }
 
-static ons_plan *plan_of(const ons_runner *r, int stage)
+static ons_plan *plan_of(const ons_model *m, int stage)
 {
-    const ons_runner_plans p = ons_runner_get_plans(r);
+    const ons_runner_plans p = ons_draw_plans(m);
     ons_plan *plans[ONS_BENCH_NETWORKS] = {p.text, p.unet, p.decoder};
 
     return plans[stage];
@@ -174,7 +159,7 @@ static onestep_status take_profile(measurement *m, int n_runs, ons_bench_model *
     onestep_status st = ONESTEP_OK;
 
     for (int k = 0; k < ONS_BENCH_NETWORKS; k++)
-        ons_plan_profile(plan_of(m->runner, k), true);
+        ons_plan_profile(plan_of(m->model, k), true);
     for (int i = 0; i < m->options->n_runs; i++) {
         double s[ONS_BENCH_STAGES];
 
@@ -184,7 +169,7 @@ static onestep_status take_profile(measurement *m, int n_runs, ons_bench_model *
             out->stages[k].profiled_s += s[k];
     }
     for (int k = 0; k < ONS_BENCH_NETWORKS; k++)
-        ONS_TRY(ons_plan_profile_read(plan_of(m->runner, k), &out->stages[k].profile));
+        ONS_TRY(ons_plan_profile_read(plan_of(m->model, k), &out->stages[k].profile));
 fail:
     return st;
 }
@@ -199,7 +184,7 @@ static onestep_status measure(measurement *m, ons_bench_model *out)
 
     ONS_TRY(run_once(m, n_runs));
     out->first_s = ons_now_s() - start_s;
-    stats = ons_runner_stats(m->runner);
+    stats = m->result.stats;
     out->n_evaluations = stats.n_evaluations;
     out->stages[ONS_BENCH_TOTAL].flops = stats.flops;
     out->stages[ONS_BENCH_UNET].flops = stats.unet_flops;
@@ -208,7 +193,7 @@ static onestep_status measure(measurement *m, ons_bench_model *out)
     ONS_TRY(take_times(m, n_runs, out));
     if (o->profile)
         ONS_TRY(take_profile(m, n_runs, out));
-    out->buffer_bytes = ons_runner_peak_bytes(m->runner);
+    out->buffer_bytes = ons_draw_buffer_bytes(m->model);
 fail:
     return st;
 }
@@ -217,15 +202,11 @@ onestep_status ons_bench_model_run(ons_model *model, const ons_bench_options *o,
                                    bool (*progress)(void *user, int run, int n_runs), void *user,
                                    ons_bench_model *out)
 {
-    measurement m = {.options = o, .progress = progress, .user = user};
+    measurement m = {.options = o, .model = model, .progress = progress, .user = user};
     onestep_status st;
 
-    *out = (ons_bench_model){.width = o->runner.width, .height = o->runner.height, .joules = -1};
-    ONS_TRY(ons_run_resolve(model, &o->run, &out->run));
-    ONS_TRY(ons_size_resolve(model, &out->width, &out->height));
-    ONS_TRY(ons_runner_create(model, &o->runner, &m.runner));
-    m.width = out->width;
-    m.height = out->height;
+    *out = (ons_bench_model){.joules = -1};
+    ONS_TRY(ons_request_resolve(model, &o->request, &out->run));
     ONS_TRY(allocate(&m));
     ONS_TRY(measure(&m, out));
 fail:

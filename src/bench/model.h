@@ -5,9 +5,9 @@
 #ifndef ONS_BENCH_MODEL_H
 #define ONS_BENCH_MODEL_H
 
-#include "pipeline/generate.h"
+#include "pipeline/draw.h"
 
-enum { ONS_BENCH_MAX_RUNS = 1000 };
+enum { ONS_BENCH_MAX_RUNS = 1000, ONS_BENCH_MAX_BATCH = 64 };
 
 typedef enum ons_bench_stage_kind {
     ONS_BENCH_TEXT,
@@ -28,20 +28,20 @@ typedef struct ons_bench_stage {
 } ons_bench_stage;
 
 typedef struct ons_bench_options {
-    ons_runner_options runner; /* batch 1 is what a waiting person sees */
-    ons_run_settings run;
-    int n_runs;   /* measured ones, 1 to ONS_BENCH_MAX_RUNS */
-    bool profile; /* as many runs more, with every operator timed */
-    double watts; /* what the machine draws, where no counter tells; 0: not stated */
+    ons_request request; /* settings; batch_size pictures per run, 1 to ONS_BENCH_MAX_BATCH: 1 is what a waiting
+                            person sees */
+    int n_runs;          /* measured ones, 1 to ONS_BENCH_MAX_RUNS */
+    bool profile;        /* as many runs more, with every operator timed */
+    double watts;        /* what the machine draws, where no counter tells; 0: not stated */
 } ons_bench_options;
 
 typedef struct ons_bench_model {
     ons_resolved run;
-    int width, height, n_evaluations; /* of the network per run, guidance counted twice */
-    double first_s;                   /* the first run: plans, packing, picture */
-    double joules;                    /* per picture over the measured runs; -1: unknown */
-    char energy[1400];                /* where joules come from, or why they are unknown */
-    size_t buffer_bytes;              /* of the plans, without weights */
+    int n_evaluations;   /* of the network per run, guidance counted twice */
+    double first_s;      /* the first run: plans, packing, picture */
+    double joules;       /* per picture over the measured runs; -1: unknown */
+    char energy[1400];   /* where joules come from, or why they are unknown */
+    size_t buffer_bytes; /* of the plans, without weights */
     ons_bench_stage stages[ONS_BENCH_STAGES];
 } ons_bench_model;
 

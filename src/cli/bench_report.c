@@ -76,9 +76,9 @@ void bench_report_text(const bench_report *r)
         print_peak(r);
         return;
     }
-    printf("%s: %dx%d, %d %s of %s, guidance %g, %d network evaluation%s, %s, %d threads\n", r->model, b->width,
-           b->height, b->run.steps, b->run.steps == 1 ? "step" : "steps", b->run.sampler, b->run.guidance,
-           b->n_evaluations, b->n_evaluations == 1 ? "" : "s", ons_dtype_name(r->compute.type),
+    printf("%s: %dx%d, %d %s of %s, guidance %g, %d network evaluation%s, %s, %d threads\n", r->model,
+           b->run.width, b->run.height, b->run.steps, b->run.steps == 1 ? "step" : "steps", b->run.sampler,
+           b->run.guidance, b->n_evaluations, b->n_evaluations == 1 ? "" : "s", ons_dtype_name(r->compute.type),
            r->compute.n_threads);
     print_peak(r);
     print_stages(r);
@@ -144,8 +144,8 @@ static json_t *stages_to_json(const bench_report *r)
 static void add_model(json_t *o, const bench_report *r)
 {
     const ons_bench_model *b = &r->result;
-    json_t *m = json_pack("{s:s, s:i, s:i, s:i, s:s, s:f, s:i, s:i}", "model", r->model, "width", b->width,
-                          "height", b->height, "steps", b->run.steps, "sampler", b->run.sampler, "guidance",
+    json_t *m = json_pack("{s:s, s:i, s:i, s:i, s:s, s:f, s:i, s:i}", "model", r->model, "width", b->run.width,
+                          "height", b->run.height, "steps", b->run.steps, "sampler", b->run.sampler, "guidance",
                           b->run.guidance, "evaluations", b->n_evaluations, "runs", r->n_runs);
 
     json_object_update(o, m);

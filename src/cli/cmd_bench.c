@@ -11,26 +11,15 @@
 typedef struct bench_args {
     cli_common common;
     cli_model model;
-    int width, height, steps, runs, batch;
-    double cfg_scale, watts;
-    const char *sampler;
-    bool vae_tiling, profile, roofline, json;
+    ons_request request;
+    int runs;
+    double watts;
+    bool profile, roofline, json;
 } bench_args;
 
 static const ons_field options[] = {
-    {'W', "width", ONS_FIELD_INT, offsetof(bench_args, width), .max = 8192,
-     .help = "pixels; default the model's own"},
-    {'H', "height", ONS_FIELD_INT, offsetof(bench_args, height), .max = 8192,
-     .help = "pixels; default the model's own"},
-    {0, "steps", ONS_FIELD_INT, offsetof(bench_args, steps), .min = 1, .max = 1000,
-     .help = "steps of the sampler; default the model's own"},
-    {0, "cfg-scale", ONS_FIELD_REAL, offsetof(bench_args, cfg_scale), .max = 100,
-     .help = "guidance; 0 and 1 are off; default the model's own", .synonym = "guidance-scale"},
-    {0, "sampler", ONS_FIELD_TEXT, offsetof(bench_args, sampler), .unit = "NAME",
-     .help = "default the model's own", .synonym = "sampling-method"},
-    {'b', "batch-size", ONS_FIELD_INT, offsetof(bench_args, batch), .min = 1, .max = 64, .preset = "1",
-     .help = "pictures computed together"},
-    {0, "vae-tiling", ONS_FIELD_FLAG, offsetof(bench_args, vae_tiling), .help = "decode tile by tile"},
+    {'b', "batch-size", ONS_FIELD_INT, offsetof(bench_args, request.batch_size), .min = 1,
+     .max = ONS_BENCH_MAX_BATCH, .preset = "1", .help = "pictures computed together"},
     {0, "runs", ONS_FIELD_INT, offsetof(bench_args, runs), .min = 1, .max = ONS_BENCH_MAX_RUNS, .preset = "5",
      .help = "measured runs, after a first one that makes the plans and packs the weights"},
     {0, "profile", ONS_FIELD_FLAG, offsetof(bench_args, profile),
@@ -55,17 +44,8 @@ static bool show_run(void *user, int run, int n_runs)
 static onestep_status measure_model(bench_report *j, const cli_call *call)
 {
     const bench_args *a = call->values;
-    ons_bench_options o = {.runner = {.batch = a->batch,
-                                      .width = a->width,
-                                      .height = a->height,
-                                      .compute = j->compute,
-                                      .tiling = a->vae_tiling ? ONS_TILING_ON : ONS_TILING_AUTO},
-                           .run = {.steps = a->steps,
-                                   .guidance = cli_given(call, "cfg-scale") ? a->cfg_scale : -1,
-                                   .sampler = a->sampler},
-                           .n_runs = a->runs,
-                           .profile = a->profile,
-                           .watts = a->watts};
+    const ons_bench_options o = {
+        .request = a->request, .n_runs = a->runs, .profile = a->profile, .watts = a->watts};
     const double start_s = ons_now_s();
     ons_progress progress;
     ons_model *model = NULL;
@@ -116,8 +96,13 @@ static int run(const cli_call *call)
     return cli_finish(bench(&j, call));
 }
 
+static const char *const sampling[] = {"width", "height", "steps", "cfg-scale", "sampler", "vae-tiling", NULL};
 static const cli_group groups[] = {
     {.title = "Model", .options = cli_model_options, .offset = offsetof(bench_args, model)},
+    {.title = "Sampling",
+     .options = ons_request_fields,
+     .offset = offsetof(bench_args, request),
+     .only = sampling},
     {.title = "Measuring", .options = options},
     {.title = "General", .options = cli_running_options, .offset = offsetof(bench_args, common)},
     {0}};

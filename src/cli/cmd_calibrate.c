@@ -60,14 +60,14 @@ static void tell(const ons_int8 *s, const char *path)
 
 static onestep_status calibrate(const calibrate_args *a)
 {
-    const cli_calibration c = {.width = a->width,
+    const ons_calibration c = {.width = a->width,
                                .height = a->height,
                                .compute = cli_compute(&a->common),
                                .steps = a->steps,
                                .count = a->count,
                                .keep_error = a->keep_error,
                                .keep = a->keep};
-    char *path = a->output ? ons_strdup(a->output) : cli_scales_path(a->model.model);
+    char *path = a->output ? ons_strdup(a->output) : ons_int8_path(a->model.model);
     ons_model *m = NULL;
     ons_int8 *s = NULL;
     onestep_status st;
@@ -77,7 +77,7 @@ static onestep_status calibrate(const calibrate_args *a)
         goto fail;
     }
     ONS_TRY(cli_open_model(&a->model, &c.compute, &m));
-    ONS_TRY(cli_calibrate(m, &c, &s));
+    ONS_TRY(ons_int8_calibrate_shown(m, &c, &s));
     ONS_TRY(ons_int8_save(s, path));
     tell(s, path);
 fail:

@@ -120,8 +120,8 @@ static onestep_status compare(compare_job *j)
     ONS_TRY(cli_prompts_read(a->prompts, &j->prompts));
     ONS_TRY(cli_check_folder(a->output));
     ONS_TRY(ons_make_dirs(a->output));
-    ONS_TRY(ons_model_open(a->teacher, &j->teacher));
-    ONS_TRY(ons_model_open(a->student, &j->student));
+    ONS_TRY(ons_model_open_to_run(&(ons_model_sources){.model = a->teacher}, &o.compute, &j->teacher));
+    ONS_TRY(ons_model_open_to_run(&(ons_model_sources){.model = a->student}, &o.compute, &j->student));
     ONS_TRY(open_data(j));
     o.prompts = j->prompts.texts;
     o.n_prompts = j->prompts.n;

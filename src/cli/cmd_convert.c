@@ -69,7 +69,8 @@ fail:
 
 static onestep_status convert(const convert_args *a)
 {
-    const ons_compute compute = cli_compute(&a->common);
+    const ons_compute asked = cli_compute(&a->common), /* --packed-type is no matter here */
+        compute = ons_compute_in(&asked, ons_compute_native_type(&asked));
     ons_model *m = NULL;
     ons_dtype type;
     onestep_status st;

@@ -19,11 +19,10 @@ typedef struct eval_args {
     cli_common common;
     cli_model model;
     const char *data, *features;
-    int n, seeds, steps, batch_size;
+    int n, seeds;
+    ons_request request;
     ons_seed seed;
-    ons_int_list timesteps;
-    double cfg_scale, watts;
-    const char *sampler;
+    double watts;
     bool json;
 } eval_args;
 
@@ -46,20 +45,6 @@ static const ons_field options[] = {
     {0},
 };
 
-static const ons_field sampling[] = {
-    {0, "steps", ONS_FIELD_INT, offsetof(eval_args, steps), .min = 1, .max = 1000,
-     .help = "steps of the sampler; default the model's own"},
-    {0, "timesteps", ONS_FIELD_LIST, offsetof(eval_args, timesteps), .max = 999,
-     .help = "the very timesteps, descending, instead of --steps"},
-    {0, "cfg-scale", ONS_FIELD_REAL, offsetof(eval_args, cfg_scale), .max = 100,
-     .help = "guidance; 0 and 1 are off; default the model's own"},
-    {0, "sampler", ONS_FIELD_TEXT, offsetof(eval_args, sampler), .unit = "NAME",
-     .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own"},
-    {0, "batch-size", ONS_FIELD_INT, offsetof(eval_args, batch_size), .min = 1, .max = 1024, .preset = "16",
-     .help = "pictures computed together"},
-    {0},
-};
-
 typedef struct eval_job {
     const cli_call *call;
     const eval_args *args;
@@ -69,6 +54,7 @@ typedef struct eval_job {
     ons_embedder *embedder;
     ons_energy *energy;
     ons_drawer drawer;
+    ons_resolved run;
     double trained_s;
     uint64_t seed;
     ons_eval result; /* means over the seeds */
@@ -112,17 +98,14 @@ static onestep_status open_all(eval_job *j)
 {
     const eval_args *a = j->args;
     onestep_status st;
-    ons_run_settings s = {.steps = a->timesteps.n ? a->timesteps.n : a->steps,
-                          .timesteps = a->timesteps.n ? a->timesteps.values : NULL,
-                          .guidance = cli_given(j->call, "cfg-scale") ? a->cfg_scale : -1,
-                          .sampler = a->sampler};
-    ons_resolved resolved;
     const ons_compute compute = cli_compute(&a->common);
+    ons_request settings = a->request;
 
     ONS_TRY(cli_open_to_run(&a->model, &a->common, &j->model));
-    ONS_TRY(ons_run_resolve(j->model, &s, &resolved));
+    settings.same_batch = true;
+    ONS_TRY(ons_request_resolve(j->model, &settings, &j->run));
     ONS_TRY(ons_energy_open(NULL, a->watts, &j->energy));
-    ONS_TRY(ons_drawer_init(&j->drawer, j->model, &s, a->batch_size, &compute, j->energy));
+    ONS_TRY(ons_drawer_init(&j->drawer, j->model, &settings, &compute, j->energy));
     j->drawer.label = "eval";
     ONS_TRY(ons_dataset_open(
         a->data,
@@ -175,7 +158,7 @@ static onestep_status print_json(const eval_job *j)
     json_object_set_new(o, "pictures", json_integer((json_int_t)j->result.n_pictures));
     json_object_set_new(o, "seed", json_integer((json_int_t)j->seed));
     json_object_set_new(o, "seeds", json_integer(j->args->seeds));
-    json_object_set_new(o, "batch_size", json_integer(j->args->batch_size));
+    json_object_set_new(o, "batch_size", json_integer(j->run.batch));
     json_object_set_new(o, "real_nearest",
                         isfinite(j->result.real_nearest) ? json_real(j->result.real_nearest) : json_null());
     json_object_set_new(o, "features_trained_s", json_real(j->trained_s));
@@ -208,7 +191,7 @@ static void print_table(eval_job *j)
     printf("%-26s%14d%14d%14d\n", "captions", s[0]->n_captions, s[1]->n_captions, s[2]->n_captions);
     printf("training pictures lie %.4g apart (nearest neighbours)\n", j->result.real_nearest);
     printf("seed %llu; ", (unsigned long long)j->seed);
-    printf("%.4g ms a picture in batches of %d; ", ms_per_image(j), j->args->batch_size);
+    printf("%.4g ms a picture in batches of %d; ", ms_per_image(j), j->run.batch);
     if (joules < 0)
         printf("joules unknown\n%s\n", ons_energy_advice(j->energy));
     else
@@ -221,9 +204,9 @@ static int run(const cli_call *call)
     eval_job j = {.call = call, .args = a};
     onestep_status st;
 
-    if (a->timesteps.n && cli_given(call, "steps") && a->steps != a->timesteps.n)
-        return cli_usage(call->command, "--steps %d and %d --timesteps contradict each other", a->steps,
-                         a->timesteps.n);
+    if (a->request.timesteps.n && a->request.steps && a->request.steps != a->request.timesteps.n)
+        return cli_usage(call->command, "--steps %d and %d --timesteps contradict each other", a->request.steps,
+                         a->request.timesteps.n);
     cli_apply_common(&a->common);
     j.seed = cli_seed_value(&a->seed);
     ONS_TRY(open_all(&j));
@@ -236,16 +219,19 @@ fail:
     ons_embedder_destroy(&j.embedder);
     ons_features_close(&j.features);
     ons_dataset_close(&j.data);
-    ons_drawer_fini(&j.drawer);
     ons_energy_close(&j.energy);
     ons_model_close(&j.model);
     return cli_finish(st);
 }
 
+static const char *const sampling[] = {"steps", "timesteps", "cfg-scale", "sampler", "batch-size", NULL};
 static const cli_group groups[] = {
     {.options = options},
     {.title = "Model", .options = cli_model_options, .offset = offsetof(eval_args, model)},
-    {.title = "Sampling", .options = sampling},
+    {.title = "Sampling",
+     .options = ons_request_fields,
+     .offset = offsetof(eval_args, request),
+     .only = sampling},
     {.title = "Running", .options = cli_running_options, .offset = offsetof(eval_args, common)},
     {0}};
 

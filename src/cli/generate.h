@@ -5,22 +5,16 @@
 #include "cli/commands.h"
 #include "cli/model_options.h"
 #include "cli/prompts.h"
+#include "base/log.h"
 #include "pipeline/parameters.h"
 
 typedef struct generate_args {
     cli_common common;
     cli_model model;
-    const char *prompt, *negative, *output, *prompts, *title;
-    int width, height;
-    ons_seed seed;
+    ons_request request;
+    const char *output, *prompts, *title;
     const char *init; /* picture to begin with */
-    double strength;
-    int steps;
-    ons_int_list timesteps;
-    double cfg_scale;
-    const char *sampler;
-    int count, batch_size, rng;
-    bool vae_tiling;
+    size_t max_memory;
     bool show, json;
 } generate_args;
 
@@ -28,20 +22,15 @@ typedef struct generate_job {
     const cli_call *call;
     const generate_args *args;
     ons_model *model;
-    ons_resolved run;
+    ons_request request;
     ons_compute compute;
-    int width, height;
     cli_prompts texts, negatives; /* what was typed or read, as UTF-8; at most one negative prompt */
-    const char **prompts;         /* [n], one per picture, of `texts` */
-    const char *negative;         /* NULL: none */
-    int n;
-    uint64_t seed; /* of picture 0; picture i has seed + i */
-    char model_sha256[65];
+    const char **prompts;         /* one per picture, of `texts` */
     bool to_stdout, to_folder;
-    char *file;          /* the one picture, where neither of the two */
-    uint8_t *init;       /* [height, width, 3] of the picture that -i gave; NULL: none */
-    uint8_t *rgb;        /* [n, height, width, 3] */
-    ons_run_stats times; /* summed over the batches */
+    char *file;    /* the one picture, where neither of the two */
+    uint8_t *init; /* [height, width, 3] of the picture that -i gave; NULL: none */
+    ons_progress progress;
+    ons_result result;
 } generate_job;
 
 /* Reads and fits the picture of -i, if there is one, and settles the size (generate_init.c). */
@@ -50,7 +39,7 @@ onestep_status generate_load_init(generate_job *j) ONESTEP_CHECK;
 /* Where pictures go (generate_output.c). Checked before anything is computed. */
 int generate_plan_output(generate_job *j); /* an exit code */
 onestep_status generate_prepare_output(generate_job *j) ONESTEP_CHECK;
-onestep_status generate_write_picture(const generate_job *j, int i) ONESTEP_CHECK;
+onestep_status generate_write_picture(generate_job *j, int i, const uint8_t *rgb) ONESTEP_CHECK;
 onestep_status generate_write_sheet(const generate_job *j) ONESTEP_CHECK; /* folders only */
 onestep_status generate_print_json(const generate_job *j) ONESTEP_CHECK;
 char *generate_file_name(const generate_job *j, int i); /* of a picture; NULL: no memory; ons_free */

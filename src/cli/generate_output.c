@@ -33,20 +33,20 @@ int generate_plan_output(generate_job *j)
     if (!o && j->args->prompts)
         return cli_usage(j->call->command, "--prompts needs a folder: -o DIR");
     j->to_stdout = o && strcmp(o, "-") == 0;
-    j->to_folder =
-        o && !j->to_stdout && (j->args->prompts || j->n > 1 || cli_ends_in_slash(o) || ons_path_is_dir(o));
+    j->to_folder = o && !j->to_stdout &&
+                   (j->args->prompts || j->request.n > 1 || cli_ends_in_slash(o) || ons_path_is_dir(o));
     if (j->to_folder && names_picture(o))
         return cli_usage(j->call->command, "-o %s names one picture; %s a folder", o,
                          j->args->prompts ? "--prompts fills" : "several need");
-    if (j->to_stdout && j->n > 1)
-        return cli_usage(j->call->command, "-o - takes one picture, %d were asked for", j->n);
+    if (j->to_stdout && j->request.n > 1)
+        return cli_usage(j->call->command, "-o - takes one picture, %d were asked for", j->request.n);
     if (j->to_stdout && j->args->json)
         return cli_usage(j->call->command, "-o - and --json both want standard output");
-    if (!o && j->n > 1 && !j->args->show)
-        return cli_usage(j->call->command, "%d pictures need a folder: -o DIR", j->n);
+    if (!o && j->request.n > 1 && !j->args->show)
+        return cli_usage(j->call->command, "%d pictures need a folder: -o DIR", j->request.n);
     if (j->to_folder || j->to_stdout || (!o && j->args->show))
         return 0;
-    j->file = o ? ons_strdup(o) : ons_format("onestep-%llu.png", (unsigned long long)j->seed);
+    j->file = o ? ons_strdup(o) : ons_format("onestep-%llu.png", (unsigned long long)j->request.seed.value);
     return j->file ? 0 : cli_finish(ons_fail(ONESTEP_NO_MEMORY, "no memory for a file name"));
 }
 
@@ -77,23 +77,6 @@ char *generate_file_name(const generate_job *j, int i)
     if (j->to_folder)
         return ons_format("%s%s%05d.png", j->args->output, cli_ends_in_slash(j->args->output) ? "" : "/", i);
     return ons_strdup(j->to_stdout ? "-" : j->file ? j->file : "");
-}
-
-static ons_parameters parameters_of(const generate_job *j, int i)
-{
-    ons_parameters p = {.prompt = j->prompts[i],
-                        .negative = j->run.guidance != 1 ? j->negative : NULL,
-                        .model = j->args->model.model,
-                        .seed = j->seed + (uint64_t)i,
-                        .strength = j->init ? j->args->strength : 0,
-                        .noise = j->args->rng ? ONS_NOISE_TORCH : ONS_NOISE_PHILOX,
-                        .width = j->width,
-                        .height = j->height,
-                        .run = j->run,
-                        .precision = j->compute.type};
-
-    memcpy(p.model_sha256, j->model_sha256, sizeof p.model_sha256);
-    return p;
 }
 
 /* Straight to a stream: standard output, or a device such as /dev/full, beside which no temporary file can
@@ -135,9 +118,10 @@ static onestep_status write_bytes(const generate_job *j, int i, const void *data
     return st;
 }
 
-onestep_status generate_write_picture(const generate_job *j, int i)
+onestep_status generate_write_picture(generate_job *j, int i, const uint8_t *rgb)
 {
-    const ons_parameters p = parameters_of(j, i);
+    const ons_resolved *run = &j->result.run;
+    ons_parameters p;
     ons_picture_text texts[2] = {{"parameters", NULL}, {"onestep", NULL}};
     char *text = NULL, *json = NULL;
     uint8_t *png = NULL;
@@ -146,6 +130,7 @@ onestep_status generate_write_picture(const generate_job *j, int i)
 
     if (!j->to_folder && !j->to_stdout && !j->file)
         return ONESTEP_OK; /* --show alone */
+    ONS_TRY(ons_parameters_of(j->model, &j->request, &j->result, i, &p));
     text = ons_parameters_text(&p);
     json = ons_parameters_json(&p);
     texts[0].value = text;
@@ -154,8 +139,7 @@ onestep_status generate_write_picture(const generate_job *j, int i)
         st = ons_fail(ONESTEP_NO_MEMORY, "no memory for the texts of a picture");
         goto fail;
     }
-    ONS_TRY(ons_picture_encode(j->rgb + (size_t)i * (size_t)j->width * (size_t)j->height * 3, j->width,
-                               j->height, texts, 2, &png, &size));
+    ONS_TRY(ons_picture_encode(rgb, run->width, run->height, texts, 2, &png, &size));
     ONS_TRY(write_bytes(j, i, png, size));
 fail:
     ons_free(png);
@@ -166,8 +150,10 @@ fail:
 
 onestep_status generate_write_sheet(const generate_job *j)
 {
-    const int n = j->n < MAX_SHEET_TILES ? j->n : MAX_SHEET_TILES;
-    ons_sheet_options o = {.width = j->width, .height = j->height, .title = j->args->title};
+    const ons_result *r = &j->result;
+    const int n = r->n < MAX_SHEET_TILES ? r->n : MAX_SHEET_TILES;
+    const size_t picture = (size_t)r->run.width * (size_t)r->run.height * 3;
+    ons_sheet_options o = {.width = r->run.width, .height = r->run.height, .title = j->args->title};
     ons_tile *tiles = ons_calloc((size_t)n, sizeof *tiles);
     char *path = ons_path_join(j->args->output, "sheet.png");
     uint8_t *rgb = NULL;
@@ -179,7 +165,7 @@ onestep_status generate_write_sheet(const generate_job *j)
         goto fail;
     }
     for (int i = 0; i < n; i++)
-        tiles[i] = (ons_tile){j->rgb + (size_t)i * (size_t)j->width * (size_t)j->height * 3, j->prompts[i]};
+        tiles[i] = (ons_tile){r->rgb + (size_t)i * picture, j->prompts[i]};
     ONS_TRY(ons_sheet_draw(tiles, n, &o, &rgb, &width, &height));
     ONS_TRY(ons_picture_write(path, rgb, width, height, NULL, 0));
 fail:
@@ -189,36 +175,45 @@ fail:
     return st;
 }
 
-static json_t *picture_object(const generate_job *j, int i)
+static onestep_status add_picture(const generate_job *j, int i, json_t *pictures)
 {
-    const ons_parameters p = parameters_of(j, i);
-    json_t *o = ons_parameters_object(&p);
-    char *name = generate_file_name(j, i);
+    ons_parameters p;
+    json_t *o;
+    char *name;
+    onestep_status st;
 
+    ONS_TRY(ons_parameters_of(j->model, &j->request, &j->result, i, &p));
+    o = ons_parameters_object(&p);
+    name = generate_file_name(j, i);
     json_object_set_new(o, "file", name && *name ? json_string(name) : json_null());
+    json_array_append_new(pictures, o);
     ons_free(name);
-    return o;
+fail:
+    return st;
 }
 
 onestep_status generate_print_json(const generate_job *j)
 {
+    const ons_run_stats *t = &j->result.stats;
     json_t *o = json_object(), *pictures = json_array();
-    char *text;
+    char *text = NULL;
+    onestep_status st = ONESTEP_OK;
 
-    for (int i = 0; i < j->n; i++)
-        json_array_append_new(pictures, picture_object(j, i));
     json_object_set_new(o, "pictures", pictures);
+    for (int i = 0; i < j->result.n; i++)
+        ONS_TRY(add_picture(j, i, pictures));
     json_object_set_new(o, "timings_ms",
-                        json_pack("{s:f, s:f, s:f, s:f}", "text", j->times.text_s * 1e3, "unet",
-                                  j->times.unet_s * 1e3, "decoder", j->times.decoder_s * 1e3, "total",
-                                  j->times.total_s * 1e3));
-    json_object_set_new(o, "evaluations", json_integer(j->times.n_evaluations));
-    json_object_set_new(o, "flops", json_real(j->times.flops));
+                        json_pack("{s:f, s:f, s:f, s:f}", "text", t->text_s * 1e3, "unet", t->unet_s * 1e3,
+                                  "decoder", t->decoder_s * 1e3, "total", t->total_s * 1e3));
+    json_object_set_new(o, "evaluations", json_integer(t->n_evaluations));
+    json_object_set_new(o, "flops", json_real(t->flops));
     text = json_dumps(o, JSON_INDENT(2));
-    json_decref(o);
-    if (!text)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for the JSON report");
-    puts(text);
+    if (text)
+        puts(text);
+    else
+        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for the JSON report");
+fail:
     free(text);
-    return ONESTEP_OK;
+    json_decref(o);
+    return st;
 }

@@ -1,6 +1,8 @@
 /* Opening a model as the command line describes it. */
 #include "cli/model_options.h"
 
+#include "base/log.h"
+
 const ons_field cli_model_options[] = {
     {'m', "model", ONS_FIELD_TEXT, offsetof(cli_model, model), .unit = "DIR|FILE", .required = true,
      .help = "pipeline folder (onestep's, or any of diffusers' Stable Diffusion kind), or a Stable Diffusion "
@@ -22,21 +24,35 @@ const ons_field cli_model_options[] = {
     {0},
 };
 
+static ons_model_sources sources_of(const cli_model *o)
+{
+    static const ons_prediction predictions[] = {ONS_PREDICT_EPSILON, ONS_PREDICT_V};
+
+    return (ons_model_sources){.model = o->model,
+                               .unet = o->unet,
+                               .vae = o->vae,
+                               .taesd = o->taesd,
+                               .tokenizer = o->tokenizer,
+                               .loras = o->loras.values,
+                               .n_loras = o->loras.n,
+                               .no_packed = o->no_packed,
+                               .prediction = o->prediction ? &predictions[o->prediction - 1] : NULL};
+}
+
 onestep_status cli_open_model(const cli_model *o, const ons_compute *c, ons_model **out)
 {
-    const ons_prediction predictions[] = {ONS_PREDICT_EPSILON, ONS_PREDICT_V};
-    const ons_model_sources s = {.model = o->model,
-                                 .unet = o->unet,
-                                 .vae = o->vae,
-                                 .taesd = o->taesd,
-                                 .tokenizer = o->tokenizer,
-                                 .loras = o->loras.values,
-                                 .n_loras = o->loras.n,
-                                 .no_packed = o->no_packed,
-                                 .prediction = o->prediction ? &predictions[o->prediction - 1] : NULL};
-    onestep_status st = ons_model_assemble(&s, out);
+    const ons_model_sources s = sources_of(o);
 
-    if (st == ONESTEP_OK && (st = ons_model_settle_prediction(*out, c)) != ONESTEP_OK)
-        ons_model_close(out);
-    return st;
+    return ons_model_open_to_run(&s, c, out);
+}
+
+onestep_status cli_open_to_run(const cli_model *o, const cli_common *c, ons_model **out)
+{
+    const ons_compute compute = cli_compute(c);
+    ons_model_sources s = sources_of(o);
+
+    s.int8_scales = c->int8_scales;
+    if (s.int8_scales && compute.type != ONS_I8)
+        ons_warn("--int8-scales has no effect without --type int8");
+    return ons_model_open_to_run(&s, &compute, out);
 }

@@ -50,14 +50,14 @@ const char *const *ons_dataset_ambiguous(const ons_dataset *d, size_t *n);
  * a keyword (when the item has one) with p_keyword. A pure function of (seed, index). Every epoch visits each
  * item `repeats` times, in shuffled order.
  */
-typedef struct ons_draw {
+typedef struct ons_caption_draw {
     size_t item;
     const char *caption; /* "" when dropped */
-} ons_draw;
-ons_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
+} ons_caption_draw;
+ons_caption_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
                           double p_keyword);
 /* The same with one visit per item and epoch, for what must not meet a picture twice in a batch. */
-ons_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
+ons_caption_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
                                double p_keyword);
 
 /* Renders the emoji set: pictures, metadata.jsonl, heldout.txt, ambiguous.txt, README; see docs/formats.md.

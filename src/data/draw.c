@@ -45,7 +45,7 @@ static double draw_uniform(uint64_t seed, uint64_t index)
     return (double)(ons_rand_u64(seed, STREAM_CAPTION, 2 * index) >> 11) * 0x1p-53;
 }
 
-static ons_draw draw(const ons_dataset *d, const uint32_t *order, uint64_t n, uint64_t seed, uint64_t index,
+static ons_caption_draw draw(const ons_dataset *d, const uint32_t *order, uint64_t n, uint64_t seed, uint64_t index,
                      double p_empty, double p_keyword)
 {
     const uint64_t epoch = index / n;
@@ -57,19 +57,19 @@ static ons_draw draw(const ons_dataset *d, const uint32_t *order, uint64_t n, ui
     const ons_item *item = &d->items[at];
     const double u = draw_uniform(seed, index);
     if (u < p_empty)
-        return (ons_draw){at, ""};
+        return (ons_caption_draw){at, ""};
     if (u >= p_empty + p_keyword || item->n_captions < 2)
-        return (ons_draw){at, item->captions[0]};
+        return (ons_caption_draw){at, item->captions[0]};
     const uint64_t which = ons_rand_below(seed, STREAM_CAPTION, 2 * index + 1, (uint64_t)item->n_captions - 1);
-    return (ons_draw){at, item->captions[1 + which]};
+    return (ons_caption_draw){at, item->captions[1 + which]};
 }
 
-ons_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty, double p_keyword)
+ons_caption_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty, double p_keyword)
 {
     return draw(d, d->order, d->n_order, seed, index, p_empty, p_keyword);
 }
 
-ons_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
+ons_caption_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
                                double p_keyword)
 {
     return draw(d, NULL, d->n, seed, index, p_empty, p_keyword);

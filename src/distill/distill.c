@@ -53,7 +53,7 @@ static onestep_status check_health(ons_distill_job *j)
     char *best;
     onestep_status st;
 
-    if (!j->health.runner || j->run.step % j->r->every.health_every)
+    if (!j->health.student || j->run.step % j->r->every.health_every)
         return ONESTEP_OK;
     if ((st = ons_health_check(&j->health, j->r->seed + 5000, &h)) != ONESTEP_OK)
         return st;
@@ -142,6 +142,7 @@ static onestep_status prepare(ons_distill_job *j, int64_t *step)
                            .compute = j->o->compute};
     ONS_TRY(j->method->create(&j->ctx, &j->state));
     j->student = *j->teacher;
+    j->student.drawing = NULL; /* plans of its own */
     if (adapter)
         j->student.adapter = ons_unet_adapter(j->method->student(j->state), 1, j->r->distill.lora_rank, false);
     else
@@ -150,10 +151,10 @@ static onestep_status prepare(ons_distill_job *j, int64_t *step)
     if (j->o->resume && ons_path_exists(j->checkpoint))
         ONS_TRY(restore(j, step));
     if (j->r->every.sample_every)
-        ONS_TRY(ons_samples_create(&j->student, j->d, j->r->seed, &looking, &j->samples));
+        ons_samples_init(&j->student, j->d, j->r->seed, &looking, &j->samples);
     if (j->pairs.n && j->r->every.health_pictures)
-        ONS_TRY(ons_health_create(&j->student, &j->pairs, j->d, (size_t)j->r->every.health_pictures, &looking,
-                                  &j->health));
+        ons_health_init(&j->student, &j->pairs, j->d, (size_t)j->r->every.health_pictures, &looking,
+                        &j->health);
 fail:
     return st;
 }
@@ -172,8 +173,7 @@ static onestep_status write_recipe(const ons_distill_job *j)
 static void finish(ons_distill_job *j)
 {
     ons_run_end(&j->run);
-    ons_health_fini(&j->health);
-    ons_samples_fini(&j->samples);
+    ons_draw_forget(&j->student);
     if (j->state)
         j->method->destroy(j->state);
     ons_features_close(&j->perceptual);

@@ -80,9 +80,9 @@ static onestep_status open_all(ons_distill_job *j)
     bool pictures = r->perceptual.iterations > 0 && r->distill.weight_reg > 0;
     onestep_status st;
 
-    ONS_TRY(ons_model_open(j->o->teacher, &j->teacher));
+    ONS_TRY(ons_model_open_to_run(&(ons_model_sources){.model = j->o->teacher}, &j->o->compute, &j->teacher));
     if (j->o->init)
-        ONS_TRY(ons_model_open(j->o->init, &j->init));
+        ONS_TRY(ons_model_open_to_run(&(ons_model_sources){.model = j->o->init}, &j->o->compute, &j->init));
     ONS_TRY(ons_dataset_open(
         j->o->data,
         &(ons_dataset_options){.size = pictures ? r->resolution : 0, .n_threads = j->o->compute.n_threads},

@@ -205,7 +205,7 @@ static onestep_status load_fresh(dmd *s, const generator *gen, int64_t step)
     ons_randn_by(ons_compute_threads(&s->ctx->compute), r->seed, ONS_STREAM_GENERATOR_NOISE,
                  (uint64_t)step * values, s->host.z, values);
     for (int i = 0; i < gen->n_dm; i++) {
-        ons_draw draw =
+        ons_caption_draw draw =
             ons_dataset_draw(s->ctx->d, r->seed + 17, (uint64_t)step * (uint64_t)gen->n_dm + (uint64_t)i, 0,
                              r->captions.p_keyword);
         bool keyword = draw.caption != ons_dataset_at(s->ctx->d, draw.item)->captions[0];

@@ -4,7 +4,7 @@
 
 #include "backend/backend.h"
 #include "distill/method.h"
-#include "pipeline/generate.h"
+#include "pipeline/runner.h"
 #include "train/optimizer.h"
 
 /* Weight sets of the plans. With an adapter, SLOT_G and SLOT_FAKE hold adapters beside SLOT_REAL, which all

@@ -6,7 +6,6 @@
 
 #include "base/memory.h"
 #include "metrics/linalg.h"
-#include "pipeline/generate.h"
 
 ons_card ons_student_card(int timestep)
 {
@@ -72,39 +71,40 @@ static onestep_status summarise(const ons_pairs *p, const float *latents, size_t
     return st;
 }
 
-onestep_status ons_health_create(const ons_model *student, const ons_pairs *pairs, const ons_dataset *d,
-                                 size_t n, const ons_compute *c, ons_health *out)
+void ons_health_init(ons_model *student, const ons_pairs *pairs, const ons_dataset *d, size_t n,
+                     const ons_compute *c, ons_health *out)
 {
-    ons_runner_options o = {.batch = BATCH, .compute = *c, .no_decoder = true};
-
-    *out = (ons_health){.pairs = pairs, .d = d, .student = *student, .n = n < pairs->n ? n : pairs->n};
-    o.width = (int)pairs->w * ons_vae_factor(&student->vae_config);
-    o.height = (int)pairs->h * ons_vae_factor(&student->vae_config);
-    return ons_runner_create(&out->student, &o, &out->runner);
+    *out = (ons_health){
+        .pairs = pairs, .d = d, .student = student, .compute = *c, .n = n < pairs->n ? n : pairs->n};
 }
 
-static onestep_status draw_student(ons_health *h, uint64_t seed, float *latents)
+/* The pairs' captions, with noise of the check's own. */
+static onestep_status draw_student(const ons_health *h, uint64_t seed, float *latents)
 {
     const ons_pairs *p = h->pairs;
-    size_t size = (size_t)(p->h * p->w * p->c);
-    float *noise = ons_malloc(BATCH * size * sizeof *noise);
-    ons_run_settings settings = {.guidance = -1};
-    const char *prompts[BATCH];
-    onestep_status st = ONESTEP_OK;
+    const int factor = ons_vae_factor(&h->student->vae_config);
+    const char **prompts = ons_calloc(h->n, sizeof *prompts);
+    ons_result r = {.latents = latents};
+    ons_request q;
+    onestep_status st;
 
-    if (!noise)
+    if (!prompts)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for a health check");
-    for (size_t i = 0; i < h->n && st == ONESTEP_OK; i += BATCH) {
-        int n = h->n - i < BATCH ? (int)(h->n - i) : BATCH;
-
-        for (int k = 0; k < n; k++) {
-            prompts[k] = ons_dataset_draw(h->d, p->seed, p->index[i + (size_t)k], 0, p->p_keyword).caption;
-            ons_picture_noise(ONS_NOISE_PHILOX, seed + i + (uint64_t)k, p->h, p->w, p->c,
-                              noise + (size_t)k * size);
-        }
-        st = ons_runner_run(h->runner, &settings, n, prompts, NULL, noise, NULL, latents + i * size, NULL);
-    }
-    ons_free(noise);
+    for (size_t i = 0; i < h->n; i++)
+        prompts[i] = ons_dataset_draw(h->d, p->seed, p->index[i], 0, p->p_keyword).caption;
+    ons_request_init(&q);
+    q.n = (int)h->n;
+    q.prompts = prompts;
+    q.seed = (ons_seed){.value = seed};
+    q.width = (int)p->w * factor;
+    q.height = (int)p->h * factor;
+    q.batch_size = BATCH;
+    q.same_batch = true;
+    q.latents_only = true;
+    q.compute = &h->compute;
+    st = ons_draw(h->student, &q, &r);
+    ons_result_fini(&r);
+    ons_free(prompts);
     return st;
 }
 
@@ -129,10 +129,4 @@ fail:
     ons_moments_fini(&teacher);
     ons_free(latents);
     return st;
-}
-
-void ons_health_fini(ons_health *h)
-{
-    ons_runner_destroy(&h->runner);
-    *h = (ons_health){0};
 }

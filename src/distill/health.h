@@ -7,14 +7,14 @@
 #define ONS_DISTILL_HEALTH_H
 
 #include "distill/method.h"
-#include "pipeline/generate.h"
+#include "pipeline/draw.h"
 
 typedef struct ons_health {
     const ons_pairs *pairs; /* borrowed; the reference */
     const ons_dataset *d;   /* borrowed; the pairs' captions are its draws */
-    ons_model student;      /* borrows all parts */
-    ons_runner *runner;     /* owned */
-    size_t n;               /* pictures per check */
+    ons_model *student;     /* borrowed */
+    ons_compute compute;
+    size_t n; /* pictures per check */
 } ons_health;
 
 typedef struct ons_health_report {
@@ -24,11 +24,10 @@ typedef struct ons_health_report {
 } ons_health_report;
 
 /* The student's weights may change between checks. n: pictures per check, at most the number of pairs. */
-onestep_status ons_health_create(const ons_model *student, const ons_pairs *pairs, const ons_dataset *d,
-                                 size_t n, const ons_compute *c, ons_health *out) ONESTEP_CHECK;
+void ons_health_init(ons_model *student, const ons_pairs *pairs, const ons_dataset *d, size_t n,
+                     const ons_compute *c, ons_health *out);
 onestep_status ons_health_check(ons_health *h, uint64_t seed, ons_health_report *out) ONESTEP_CHECK;
 /* The card of a one-step student conditioned on `timestep`. */
 ons_card ons_student_card(int timestep);
-void ons_health_fini(ons_health *h); /* accepts a zeroed struct */
 
 #endif

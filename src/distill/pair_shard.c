@@ -11,7 +11,7 @@
 #include "distill/pairs.h"
 #include "io/json.h"
 #include "io/safetensors.h"
-#include "pipeline/generate.h"
+#include "pipeline/runner.h"
 
 onestep_status ons_pair_shard_allocate(ons_pair_shard *s, int room)
 {

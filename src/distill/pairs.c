@@ -14,7 +14,7 @@
 #include "base/system.h"
 #include "distill/pair_shard.h"
 #include "io/json.h"
-#include "pipeline/generate.h"
+#include "pipeline/draw.h"
 
 enum { MAX_BATCH = 1024 };
 
@@ -22,10 +22,10 @@ typedef struct maker {
     ons_model *teacher;
     const ons_dataset *d;
     const ons_pairs_options *o;
-    ons_runner *runner;
+    ons_request request;  /* what all batches have in common */
     ons_pair_shard shard; /* buffers for one shard */
     ons_progress progress;
-    int made, batch;
+    int made;
 } maker;
 
 static json_t *settings_json(const maker *k)
@@ -89,35 +89,34 @@ fail:
     return st;
 }
 
-static bool is_keyword(const maker *k, const ons_draw *draw)
+static bool is_keyword(const maker *k, const ons_caption_draw *draw)
 {
     return draw->caption != ons_dataset_at(k->d, draw->item)->captions[0];
 }
 
-/* Pairs [first, first+n) of the shard that use one guidance scale. `rows` are their places in the shard. */
+/* Pairs of the shard that use one guidance scale, n <= batch; `rows` are their places in the shard. */
 static onestep_status run_batch(maker *k, uint64_t base, const int *rows, int n, const char *const *prompts,
                                 double guidance)
 {
     ons_pair_shard *s = &k->shard;
-    size_t latent = (size_t)(s->h * s->w * s->c);
-    float *noise = ons_malloc((size_t)n * latent * sizeof *noise),
-          *out = ons_malloc((size_t)n * latent * sizeof *out);
-    ons_run_settings settings = {.steps = k->o->steps, .guidance = guidance, .sampler = k->o->sampler};
+    const size_t latent = (size_t)(s->h * s->w * s->c);
+    uint64_t seeds[MAX_BATCH];
+    ons_request q = k->request;
+    ons_result r = {0};
     onestep_status st;
 
-    if (!noise || !out) {
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a batch of %d pairs", n);
-        goto fail;
-    }
     for (int i = 0; i < n; i++)
-        ons_picture_noise(ONS_NOISE_PHILOX, k->o->seed + base + (uint64_t)rows[i], s->h, s->w, s->c,
-                          noise + (size_t)i * latent);
-    ONS_TRY(ons_runner_run(k->runner, &settings, n, prompts, NULL, noise, NULL, out, NULL));
+        seeds[i] = k->o->seed + base + (uint64_t)rows[i];
+    q.n = n;
+    q.prompts = prompts;
+    q.seeds = seeds;
+    q.guidance = guidance;
+    ONS_TRY(ons_draw(k->teacher, &q, &r));
     for (int i = 0; i < n; i++)
-        memcpy(s->latents + (size_t)rows[i] * latent, out + (size_t)i * latent, latent * sizeof *out);
+        memcpy(s->latents + (size_t)rows[i] * latent, r.latents + (size_t)i * latent,
+               latent * sizeof *r.latents);
 fail:
-    ons_free(noise);
-    ons_free(out);
+    ons_result_fini(&r);
     return st;
 }
 
@@ -129,13 +128,13 @@ static onestep_status run_kind(maker *k, uint64_t base, int n, bool keywords)
     onestep_status st = ONESTEP_OK;
 
     for (int i = 0; i < n && st == ONESTEP_OK; i++) {
-        ons_draw draw = ons_dataset_draw(k->d, k->o->seed, base + (uint64_t)i, 0, k->o->p_keyword);
+        ons_caption_draw draw = ons_dataset_draw(k->d, k->o->seed, base + (uint64_t)i, 0, k->o->p_keyword);
 
         if (is_keyword(k, &draw) == keywords) {
             rows[filled] = i;
             prompts[filled++] = draw.caption;
         }
-        if (filled == k->batch || (i == n - 1 && filled)) {
+        if (filled == k->request.batch_size || (i == n - 1 && filled)) {
             st = run_batch(k, base, rows, filled, prompts, keywords ? k->o->guidance_keyword : k->o->guidance);
             k->made += filled;
             filled = 0;
@@ -157,7 +156,7 @@ static onestep_status make_shard(maker *k, int number, int n)
 
     k->shard.n = n;
     for (int i = 0; i < n; i++) {
-        ons_draw draw = ons_dataset_draw(k->d, k->o->seed, base + (uint64_t)i, 0, k->o->p_keyword);
+        ons_caption_draw draw = ons_dataset_draw(k->d, k->o->seed, base + (uint64_t)i, 0, k->o->p_keyword);
 
         k->shard.index[i] = base + (uint64_t)i;
         if ((st = ons_tokenizer_encode(k->teacher->tokenizer, draw.caption, k->shard.ids + i * k->shard.context,
@@ -228,18 +227,38 @@ static int batch_for(const ons_model *m, int width, int height)
     return n < 1 ? 1 : n > 64 ? 64 : (int)n;
 }
 
+static onestep_status make_request(maker *k)
+{
+    const ons_pairs_options *o = k->o;
+    const int factor = ons_vae_factor(&k->teacher->vae_config);
+    ons_request *q = &k->request;
+    onestep_status st;
+
+    ons_request_init(q);
+    q->width = o->width;
+    q->height = o->height;
+    q->steps = o->steps;
+    q->sampler = o->sampler;
+    q->compute = &o->compute;
+    q->latents_only = true;
+    q->same_batch = true;
+    ONS_TRY(ons_size_resolve(k->teacher, &q->width, &q->height));
+    q->batch_size = o->batch ? o->batch : batch_for(k->teacher, q->width, q->height);
+    k->shard.h = q->height / factor;
+    k->shard.w = q->width / factor;
+    k->shard.c = k->teacher->vae_config.latent_channels;
+    k->shard.context = ons_tokenizer_context(k->teacher->tokenizer);
+fail:
+    return st;
+}
+
 onestep_status ons_pairs_make(ons_model *teacher, const ons_dataset *d, const ons_pairs_options *o)
 {
     maker k = {.teacher = teacher, .d = d, .o = o};
-    ons_runner_options ro = {.width = o->width, .height = o->height, .compute = o->compute, .no_decoder = true};
     onestep_status st;
 
     ONS_TRY(check_options(o));
-    ONS_TRY(ons_size_resolve(teacher, &ro.width, &ro.height));
-    k.batch = ro.batch = o->batch ? o->batch : batch_for(teacher, ro.width, ro.height);
-    ONS_TRY(ons_runner_create(teacher, &ro, &k.runner));
-    ons_runner_latent_shape(k.runner, &k.shard.h, &k.shard.w, &k.shard.c);
-    k.shard.context = ons_tokenizer_context(teacher->tokenizer);
+    ONS_TRY(make_request(&k));
     ONS_TRY(ons_pair_shard_allocate(&k.shard, o->per_shard));
     ONS_TRY(settle_index(&k));
     ons_progress_begin(&k.progress, "pairs", "pair", 0, o->count / o->n_parts);
@@ -247,6 +266,5 @@ onestep_status ons_pairs_make(ons_model *teacher, const ons_dataset *d, const on
     ons_progress_end(&k.progress);
 fail:
     ons_pair_shard_fini(&k.shard);
-    ons_runner_destroy(&k.runner);
     return st;
 }

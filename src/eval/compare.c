@@ -47,7 +47,7 @@ static onestep_status summarise(ons_compare_side *s, int n)
 
 static onestep_status describe(ons_compare_side *s, const ons_model *m, int n_prompts, int n_timed, int side)
 {
-    ons_run_settings defaults = {.guidance = -1};
+    ons_request defaults;
 
     s->path = m->path;
     s->joules = -1;
@@ -59,7 +59,8 @@ static onestep_status describe(ons_compare_side *s, const ons_model *m, int n_pr
     s->rgb = ons_calloc((size_t)n_prompts, (size_t)side * (size_t)side * 3);
     if (!s->ms || !s->rgb)
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d pictures of %dx%d", n_prompts, side, side);
-    return ons_run_resolve(m, &defaults, &s->run);
+    ons_request_init(&defaults);
+    return ons_request_resolve(m, &defaults, &s->run);
 }
 
 /* Picture `turn` of one side, timed; rounds after the first have seeds of their own and are not kept. */
@@ -70,14 +71,12 @@ static onestep_status take_turn(ons_drawer *d, ons_compare_side *s, const ons_co
     int prompt = turn % o->n_prompts;
     uint64_t seed = o->seed + (uint64_t)turn;
     size_t picture = (size_t)d->side * (size_t)d->side * 3;
-    ons_run_stats stats;
 
     ONS_TRY(ons_drawer_draw(d, o->prompts + prompt, &seed, 1,
                             turn < o->n_prompts ? s->rgb + (size_t)turn * picture : spare));
-    stats = ons_runner_stats(d->runner);
-    s->ms[turn] = 1e3 * stats.total_s;
-    s->n_evaluations = stats.n_evaluations;
-    s->gflop = stats.flops / 1e9;
+    s->ms[turn] = 1e3 * d->last.total_s;
+    s->n_evaluations = d->last.n_evaluations;
+    s->gflop = d->last.flops / 1e9;
 fail:
     return st;
 }
@@ -181,16 +180,17 @@ static onestep_status evaluate_side(ons_model *m, const ons_compare_options *o, 
 {
     onestep_status st;
     ons_drawer d = {0};
-    ons_run_settings defaults = {.guidance = -1};
+    ons_request defaults;
     ons_eval_options options = {.n = o->n_eval, .n_diversity = 16, .seed = o->seed};
 
-    ONS_TRY(ons_drawer_init(&d, m, &defaults, 16, &o->compute, NULL));
+    ons_request_init(&defaults);
+    defaults.batch_size = 16;
+    ONS_TRY(ons_drawer_init(&d, m, &defaults, &o->compute, NULL));
     d.label = label;
     options.side = d.side;
     ONS_TRY(ons_evaluate(o->data, o->embedder, &options, ons_drawer_draw, &d, &s->eval));
     s->has_eval = true;
 fail:
-    ons_drawer_fini(&d);
     return st;
 }
 
@@ -232,13 +232,15 @@ onestep_status ons_compare_run(ons_model *teacher, ons_model *student, const ons
 {
     onestep_status st;
     ons_drawer t = {0}, s = {0};
-    ons_run_settings defaults = {.guidance = -1};
+    ons_request defaults;
     ons_energy *energy = NULL;
 
     memset(out, 0, sizeof *out);
     ONS_TRY(ons_energy_open(NULL, o->watts, &energy));
-    ONS_TRY(ons_drawer_init(&t, teacher, &defaults, 1, &o->compute, energy));
-    ONS_TRY(ons_drawer_init(&s, student, &defaults, 1, &o->compute, energy));
+    ons_request_init(&defaults);
+    defaults.batch_size = 1;
+    ONS_TRY(ons_drawer_init(&t, teacher, &defaults, &o->compute, energy));
+    ONS_TRY(ons_drawer_init(&s, student, &defaults, &o->compute, energy));
     ONS_TRY(check_sizes(&t, &s, o));
     out->n_prompts = o->n_prompts;
     out->n_timed = o->n_prompts > MIN_TIMED ? o->n_prompts : MIN_TIMED;
@@ -253,8 +255,6 @@ onestep_status ons_compare_run(ons_model *teacher, ons_model *student, const ons
         ONS_TRY(evaluate_side(student, o, "eval student", &out->student));
     }
 fail:
-    ons_drawer_fini(&t);
-    ons_drawer_fini(&s);
     ons_energy_close(&energy);
     if (st != ONESTEP_OK)
         ons_compare_fini(out);

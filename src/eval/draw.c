@@ -1,11 +1,9 @@
-/* Drawing in batches. The last batch is as short as it must be: a runner takes fewer pictures than it was made
- * for. */
+/* What evaluating adds to drawing: a progress line and a meter. */
 #include "eval/draw.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "base/system.h"
 
 enum { MIN_COARSE_S = 60 };
@@ -41,83 +39,60 @@ double ons_meter_joules_per_picture(const ons_meter *m)
     return m->joules / (double)m->pictures;
 }
 
-onestep_status ons_drawer_init(ons_drawer *d, ons_model *m, const ons_run_settings *settings, int batch,
-                               const ons_compute *c, ons_energy *energy)
+onestep_status ons_drawer_init(ons_drawer *d, ons_model *m, const ons_request *settings,
+                               const ons_compute *compute, ons_energy *energy)
 {
-    onestep_status st;
     int height = 0;
-    ons_runner_options o = {.batch = batch, .compute = *c};
+    onestep_status st;
 
     memset(d, 0, sizeof *d);
     d->model = m;
-    d->settings = *settings;
-    d->batch = batch;
+    d->request = *settings;
+    d->request.same_batch = true;
+    d->compute = *compute;
     d->meter.energy = energy;
     ONS_TRY(ons_size_resolve(m, &d->side, &height));
-    if (height != d->side) {
+    if (height != d->side)
         st = ons_fail(ONESTEP_UNSUPPORTED, "this model draws %dx%d, and evaluation compares square pictures",
                       d->side, height);
-        goto fail;
-    }
-    ONS_TRY(ons_runner_create(m, &o, &d->runner));
-    d->noise = ons_malloc((size_t)batch * (size_t)ons_runner_latent_size(d->runner) * sizeof *d->noise);
-    if (!d->noise)
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for the noise of %d pictures", batch);
 fail:
-    if (st != ONESTEP_OK)
-        ons_drawer_fini(d);
     return st;
 }
 
-void ons_drawer_fini(ons_drawer *d)
+static onestep_status show_picture(void *user, int i, const uint8_t *rgb)
 {
-    ons_runner_destroy(&d->runner);
-    ons_free(d->noise);
-    d->noise = NULL;
-}
+    ons_drawer *d = user;
 
-static onestep_status draw_batch(ons_drawer *d, const char *const *captions, const uint64_t *seeds, int n,
-                                 uint8_t *rgb)
-{
-    onestep_status st;
-    int64_t h, w, c;
-    size_t latent = (size_t)ons_runner_latent_size(d->runner);
-
-    ons_runner_latent_shape(d->runner, &h, &w, &c);
-    for (int i = 0; i < n; i++)
-        ons_picture_noise(d->settings.noise, seeds[i], h, w, c, d->noise + (size_t)i * latent);
-    ONS_TRY(ons_runner_run(d->runner, &d->settings, n, captions, NULL, d->noise, seeds, NULL, rgb));
-    d->run_s += ons_runner_stats(d->runner).total_s;
-    d->pictures += n;
-fail:
-    return st;
+    (void)rgb;
+    ons_progress_update(&d->progress, i + 1, "%s", "");
+    return ONESTEP_OK;
 }
 
 onestep_status ons_drawer_draw(void *drawer, const char *const *captions, const uint64_t *seeds, int64_t n,
                                uint8_t *rgb)
 {
     ons_drawer *d = drawer;
-    onestep_status st = ONESTEP_OK;
-    size_t picture = (size_t)d->side * (size_t)d->side * 3;
-    ons_progress progress;
+    ons_result r = {.rgb = rgb};
+    ons_request q = d->request;
+    onestep_status st;
 
+    q.n = (int)n;
+    q.prompts = captions;
+    q.seeds = seeds;
+    q.compute = &d->compute;
+    q.picture = d->label ? show_picture : NULL;
+    q.user = d;
     if (d->label)
-        ons_progress_begin(&progress, d->label, "picture", 0, (long)n);
-    for (int64_t at = 0; at < n; at += d->batch) {
-        int k = n - at < d->batch ? (int)(n - at) : d->batch;
-
-        if (ons_interrupted()) {
-            st = ons_fail(ONESTEP_INTERRUPTED, "interrupted while drawing");
-            goto fail;
-        }
-        ons_meter_begin(&d->meter);
-        ONS_TRY(draw_batch(d, captions + at, seeds + at, k, rgb + (size_t)at * picture));
-        ons_meter_end(&d->meter, k);
-        if (d->label)
-            ons_progress_update(&progress, (long)(at + k), "%s", "");
-    }
+        ons_progress_begin(&d->progress, d->label, "picture", 0, (long)n);
+    ons_meter_begin(&d->meter);
+    ONS_TRY(ons_draw(d->model, &q, &r));
+    ons_meter_end(&d->meter, (long)n);
+    d->last = r.stats;
+    d->run_s += r.stats.total_s;
+    d->pictures += (long)n;
 fail:
     if (d->label)
-        ons_progress_end(&progress);
+        ons_progress_end(&d->progress);
+    ons_result_fini(&r);
     return st;
 }

@@ -1,11 +1,10 @@
-/* A model that draws for evaluation and comparison: batches, progress line, and what it cost in time and
- * energy. */
+/* A model that draws for evaluation and comparison: progress line, and what it cost in time and energy. */
 #ifndef ONS_EVAL_DRAW_H
 #define ONS_EVAL_DRAW_H
 
 #include "base/log.h"
 #include "energy/energy.h"
-#include "pipeline/generate.h"
+#include "pipeline/draw.h"
 
 /*
  * Sums energy over the stretches between begin and end, so that what lies between them does not count. A
@@ -24,20 +23,21 @@ double ons_meter_joules_per_picture(const ons_meter *m);
 
 typedef struct ons_drawer {
     ons_model *model; /* not owned */
-    ons_runner *runner;
-    ons_run_settings settings;
-    int batch, side;
-    float *noise;
+    ons_request request;
+    ons_compute compute;
+    int side;
     const char *label; /* of the progress line; NULL: none */
+    ons_progress progress;
     ons_meter meter;
-    double run_s; /* inside the runner */
+    ons_run_stats last; /* of the last drawing */
+    double run_s;       /* inside ons_draw */
     long pictures;
 } ons_drawer;
 
-/* `settings` may point to timesteps of the caller. */
-onestep_status ons_drawer_init(ons_drawer *d, ons_model *m, const ons_run_settings *settings, int batch,
-                               const ons_compute *c, ons_energy *energy) ONESTEP_CHECK;
-void ons_drawer_fini(ons_drawer *d); /* accepts a zeroed struct */
+/* `settings` has steps, guidance and the like, and how many pictures to compute together; what it points to
+ * must outlive the drawer. */
+onestep_status ons_drawer_init(ons_drawer *d, ons_model *m, const ons_request *settings,
+                               const ons_compute *compute, ons_energy *energy) ONESTEP_CHECK;
 /* An ons_draw_fn with the drawer as `user`: rgb [n, side, side, 3]. */
 onestep_status ons_drawer_draw(void *drawer, const char *const *captions, const uint64_t *seeds, int64_t n,
                                uint8_t *rgb) ONESTEP_CHECK;

@@ -49,7 +49,7 @@ static onestep_status plan_pictures(ons_embedder *e, const ons_compute *compute)
     options.params[0] = e->f->params;
     ONS_TRY(ons_plan_create(&g, &options, &e->picture_plan));
     ONS_TRY(ons_plan_allocate(e->picture_plan));
-    ons_plan_set_cancellable(e->picture_plan, true);
+    ons_plan_set_stop(e->picture_plan, ons_interrupt_stop());
 fail:
     ons_graph_destroy(&g);
     return st;
@@ -73,7 +73,7 @@ static onestep_status plan_captions(ons_embedder *e, const ons_compute *compute)
     options.params[0] = e->f->params;
     ONS_TRY(ons_plan_create(&g, &options, &e->caption_plan));
     ONS_TRY(ons_plan_allocate(e->caption_plan));
-    ons_plan_set_cancellable(e->caption_plan, true);
+    ons_plan_set_stop(e->caption_plan, ons_interrupt_stop());
 fail:
     ons_graph_destroy(&g);
     return st;

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "pipeline/calibrate_impl.h"
-#include "pipeline/generate.h"
+#include "pipeline/draw.h"
 
 static const char *const prompts[] = {
     "a photograph of a red fox in the snow",           "portrait of an old man with a beard, oil painting",
@@ -22,64 +22,38 @@ enum { N_PROMPTS = sizeof prompts / sizeof *prompts, EFFECT_LATENTS = 16 };
 typedef struct calibration {
     ons_model *model;
     const ons_calibration *options;
-    ons_runner *runner;
-    ons_seen seen[2]; /* UNet, decoder */
-    float *noise, *latent, *exact;
-    uint8_t *rgb;
-    int done, total; /* runs */
+    ons_compute compute;
+    int width, height;
+    ons_seen seen[2];      /* UNet, decoder */
+    float *latent, *exact; /* of the small pictures that effects are measured on */
+    int done, total;       /* runs */
 } calibration;
 
-static void fini_runner(calibration *c)
-{
-    ons_runner_destroy(&c->runner);
-    ons_free(c->noise);
-    ons_free(c->latent);
-    ons_free(c->exact);
-    ons_free(c->rgb);
-    c->noise = c->latent = c->exact = NULL;
-    c->rgb = NULL;
-}
-
-static onestep_status create_runner(calibration *c, int width, int height)
-{
-    size_t size;
-    ons_runner_options ro = {.batch = 1,
-                             .width = width,
-                             .height = height,
-                             .compute = c->seen[0].compute,
-                             .observe = ons_seen_observe,
-                             .observe_unet = &c->seen[0],
-                             .observe_decoder = &c->seen[1]};
-    onestep_status st;
-
-    ONS_TRY(ons_runner_create(c->model, &ro, &c->runner));
-    size = (size_t)ons_runner_latent_size(c->runner);
-    c->noise = ons_malloc(size * sizeof *c->noise);
-    c->latent = ons_malloc(size * sizeof *c->latent);
-    c->exact = ons_malloc(size * sizeof *c->exact);
-    c->rgb = ons_malloc((size_t)width * (size_t)height * 3);
-    if (!c->noise || !c->latent || !c->exact || !c->rgb)
-        st = ons_fail(ONESTEP_NO_MEMORY, "no memory for a picture of %dx%d", width, height);
-fail:
-    return st;
-}
-
-/* Picture i, or its latents alone, as the model is sampled or with one evaluation of the network. */
+/* Picture i as the model is sampled, or with one evaluation of the network; its latents alone into `latent`. */
 static onestep_status draw(calibration *c, int i, bool once, float *latent)
 {
-    const ons_run_settings s = {.guidance = once ? 1 : -1, .steps = once ? 1 : c->options->steps};
-    const uint64_t seed = (uint64_t)i + 1;
-    int64_t h, w, channels;
+    ons_result r = {.latents = latent};
+    ons_request q;
     onestep_status st;
 
-    ons_runner_latent_shape(c->runner, &h, &w, &channels);
-    ons_picture_noise(ONS_NOISE_PHILOX, seed, h, w, channels, c->noise);
-    ONS_TRY(ons_runner_run(c->runner, &s, 1, &prompts[i % N_PROMPTS], NULL, c->noise, &seed, latent,
-                           latent ? NULL : c->rgb));
+    ons_request_init(&q);
+    q.prompt = prompts[i % N_PROMPTS];
+    q.seed = (ons_seed){.value = (uint64_t)i + 1};
+    q.width = c->width;
+    q.height = c->height;
+    q.steps = once ? 1 : c->options->steps;
+    q.guidance = once ? 1 : -1;
+    q.latents_only = latent != NULL;
+    q.compute = &c->compute;
+    q.observe = ons_seen_observe;
+    q.observe_unet = &c->seen[0];
+    q.observe_decoder = &c->seen[1];
+    ONS_TRY(ons_draw(c->model, &q, &r));
     c->done++;
     if (c->options->progress && !c->options->progress(c->options->user, c->done, c->total))
         st = ons_fail(ONESTEP_INTERRUPTED, "stopped while calibrating");
 fail:
+    ons_result_fini(&r);
     return st;
 }
 
@@ -104,12 +78,16 @@ fail:
  */
 static onestep_status measure_effects(calibration *c)
 {
-    const int factor = ons_vae_factor(&c->model->vae_config), side = EFFECT_LATENTS * factor;
+    const size_t n = (size_t)EFFECT_LATENTS * EFFECT_LATENTS * (size_t)c->model->vae_config.latent_channels;
     ons_seen *unet = &c->seen[0];
     onestep_status st;
 
-    fini_runner(c);
-    ONS_TRY(create_runner(c, side, side));
+    ons_draw_forget(c->model); /* plans of the large pictures have served */
+    c->width = c->height = EFFECT_LATENTS * ons_vae_factor(&c->model->vae_config);
+    c->latent = ons_malloc(n * sizeof *c->latent);
+    c->exact = ons_malloc(n * sizeof *c->exact);
+    if (!c->latent || !c->exact)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for latents of %dx%d", EFFECT_LATENTS, EFFECT_LATENTS);
     unet->mode = ONS_SEE_NOTHING;
     ONS_TRY(draw(c, 0, true, c->exact));
     unet->mode = ONS_PUT_8_BITS;
@@ -118,7 +96,7 @@ static onestep_status measure_effects(calibration *c)
 
         unet->target = &unet->layers[i];
         ONS_TRY(draw(c, 0, true, c->latent));
-        for (int k = 0; k < ons_runner_latent_size(c->runner); k++)
+        for (size_t k = 0; k < n; k++)
             sum += ((double)c->latent[k] - c->exact[k]) * ((double)c->latent[k] - c->exact[k]);
         unet->layers[i].effect = sum;
     }
@@ -197,16 +175,17 @@ onestep_status ons_int8_calibrate(ons_model *m, const ons_calibration *o, ons_in
 {
     calibration c = {.model = m, .options = o, .total = o->count + 1};
     ons_compute compute = ons_compute_in(&o->compute, ONS_I8);
-    int width = o->width, height = o->height;
     onestep_status st;
 
     *out = NULL;
     ONS_TRY(ons_compute_resolve(&compute, &compute));
     compute = ons_compute_in(&compute, ONS_BF16);
-    ONS_TRY(ons_size_resolve(m, &width, &height));
+    c.compute = compute;
+    c.width = o->width;
+    c.height = o->height;
+    ONS_TRY(ons_size_resolve(m, &c.width, &c.height));
     c.seen[0] = (ons_seen){.params = m->unet, .compute = compute};
     c.seen[1] = (ons_seen){.params = m->vae, .compute = compute};
-    ONS_TRY(create_runner(&c, width, height));
     ONS_TRY(measure_ranges_and_errors(&c));
     if (o->keep > 0) {
         c.total += 1 + c.seen[0].n;
@@ -214,7 +193,9 @@ onestep_status ons_int8_calibrate(ons_model *m, const ons_calibration *o, ons_in
     }
     ONS_TRY(finish(&c, out));
 fail:
-    fini_runner(&c);
+    ons_draw_forget(m); /* they know of what looked at them */
+    ons_free(c.latent);
+    ons_free(c.exact);
     ons_seen_fini(&c.seen[0]);
     ons_seen_fini(&c.seen[1]);
     return st;

@@ -28,7 +28,8 @@ typedef struct ons_card {
     struct json_t *made; /* free-form record of how it was made (recipe); owned; may be NULL */
 } ons_card;
 
-typedef struct ons_int8 ons_int8; /* int8.h */
+typedef struct ons_int8 ons_int8;       /* int8.h */
+typedef struct ons_drawing ons_drawing; /* draw_impl.h */
 
 typedef struct ons_model {
     char *path;
@@ -43,6 +44,10 @@ typedef struct ons_model {
     bool prediction_stated; /* by the scheduler's config or by the caller; false: assumed from the kind of model
                              */
     ons_card card;
+    ons_compute compute;  /* what it was opened to run with; zeroed: the defaults, in f32 */
+    ons_drawing *drawing; /* what drawing with it keeps; owned; NULL: nothing yet */
+    char
+        sha256[65]; /* of the UNet's weights, once somebody asked (ons_model_hash); "": not yet, or not known */
 } ons_model;
 
 /* What a model is put together from; NULL: the model's own. */
@@ -57,12 +62,20 @@ typedef struct ons_model_sources {
     int n_loras;
     bool no_packed; /* leave the model's packed weights alone */
     const ons_prediction
-        *prediction; /* what the network predicts, where the files do not tell or tell wrongly */
+        *prediction;         /* what the network predicts, where the files do not tell or tell wrongly */
+    const char *int8_scales; /* file, for running in 8 bits; NULL: where they belong (ons_int8_path) */
 } ons_model_sources;
 
 /* UNSUPPORTED says what a file is that is not a model; NOT_FOUND and BAD_FILE name the part or the tensor. */
 onestep_status ons_model_assemble(const ons_model_sources *s, ons_model **out) ONESTEP_CHECK;
 onestep_status ons_model_open(const char *path, ons_model **out) ONESTEP_CHECK; /* all of it the model's own */
+/*
+ * The same for whoever runs it: what the network predicts is settled, and in I8 the model comes with its
+ * scales, which are measured first where there are none yet. `c` (its defaults filled in) is what the model
+ * draws with. BAD_ARGUMENT and UNSUPPORTED as ons_compute_resolve.
+ */
+onestep_status ons_model_open_to_run(const ons_model_sources *s, const ons_compute *c,
+                                     ons_model **out) ONESTEP_CHECK;
 /* The tokenizer that such a model would have, without opening anything else. */
 onestep_status ons_model_open_tokenizer(const ons_model_sources *s, ons_tokenizer **out) ONESTEP_CHECK;
 /* Where nobody stated what the network predicts: one evaluation tells noise from v. */

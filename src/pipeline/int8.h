@@ -70,5 +70,8 @@ typedef struct ons_calibration {
  * NO_MEMORY as ons_runner_run; weights are packed in bf16 and in 8 bits meanwhile, and stay so with the model.
  */
 onestep_status ons_int8_calibrate(ons_model *m, const ons_calibration *o, ons_int8 **out) ONESTEP_CHECK;
+/* The same with a progress line in place of o->progress; Ctrl-C stops it. */
+onestep_status ons_int8_calibrate_shown(ons_model *m, const ons_calibration *o, ons_int8 **out) ONESTEP_CHECK;
+char *ons_int8_path(const char *model); /* where a model's scales belong; NULL: no memory; ons_free */
 
 #endif

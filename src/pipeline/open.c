@@ -9,6 +9,7 @@
 #include "model/lora.h"
 #include "model/names.h"
 #include "model/recognise.h"
+#include "pipeline/draw_impl.h"
 #include "pipeline/int8.h"
 #include "pipeline/open_impl.h"
 
@@ -295,6 +296,7 @@ void ons_model_close(ons_model **out)
 
     if (!m)
         return;
+    ons_drawing_destroy(&m->drawing);
     ons_params_destroy(&m->unet);
     ons_params_destroy(&m->vae);
     ons_params_destroy(&m->clip);

@@ -77,14 +77,28 @@ void ons_model_use_packed(ons_model *m, const ons_model_sources *s)
     ons_free(machine);
 }
 
+static onestep_status announce_guided(ons_model *m, ons_runner *r, double guidance)
+{
+    ons_request q;
+    ons_resolved set;
+    onestep_status st;
+
+    ons_request_init(&q);
+    q.guidance = guidance;
+    ONS_TRY(ons_request_resolve(m, &q, &set));
+    st = ons_runner_announce(r, &set);
+fail:
+    return st;
+}
+
 /* As generate would run it; where that is with guidance, without it as well. */
 static onestep_status announce(ons_model *m, ons_runner *r)
 {
     onestep_status st;
 
-    ONS_TRY(ons_runner_announce(r, &(ons_run_settings){.guidance = -1}));
+    ONS_TRY(announce_guided(m, r, -1));
     if (m->card.guidance != 0 && m->card.guidance != 1)
-        st = ons_runner_announce(r, &(ons_run_settings){.guidance = 1});
+        st = announce_guided(m, r, 1);
 fail:
     return st;
 }

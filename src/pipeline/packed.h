@@ -3,7 +3,7 @@
 #ifndef ONS_PIPELINE_PACKED_H
 #define ONS_PIPELINE_PACKED_H
 
-#include "pipeline/generate.h"
+#include "pipeline/runner.h"
 
 /*
  * Writes the packed copies that one picture of the runner's options takes, with guidance and without where the

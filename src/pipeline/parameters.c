@@ -84,8 +84,8 @@ char *ons_parameters_text(const ons_parameters *p)
             "%s\n%s%s%sSteps: %d, Sampler: %s, CFG scale: %.6g, Seed: %llu, Size: %dx%d, %s%.10s%sModel: %s, "
             "%s%s%s%s%sVersion: onestep %s",
             p->prompt, negative ? "Negative prompt: " : "", negative ? p->negative : "", negative ? "\n" : "",
-            p->run.steps, shown_sampler(p->run.sampler), p->run.guidance, (unsigned long long)p->seed, p->width,
-            p->height, hash ? "Model hash: " : "", p->model_sha256, hash ? ", " : "", model,
+            p->run.steps, shown_sampler(p->run.sampler), p->run.guidance, (unsigned long long)p->seed, p->run.width,
+            p->run.height, hash ? "Model hash: " : "", p->model_sha256, hash ? ", " : "", model,
             p->noise == ONS_NOISE_TORCH ? "RNG: CPU, " : "", p->run.custom_timesteps ? "Timesteps: \"" : "",
             p->run.custom_timesteps ? times : "", p->run.custom_timesteps ? "\", " : "", strength,
             onestep_version());
@@ -124,15 +124,15 @@ json_t *ons_parameters_object(const ons_parameters *p)
                         p->seed >> 53 ? json_sprintf("%llu", (unsigned long long)p->seed)
                                       : json_integer((json_int_t)p->seed));
     json_object_set_new(o, "rng", json_string(p->noise == ONS_NOISE_TORCH ? "torch" : "philox"));
-    json_object_set_new(o, "width", json_integer(p->width));
-    json_object_set_new(o, "height", json_integer(p->height));
+    json_object_set_new(o, "width", json_integer(p->run.width));
+    json_object_set_new(o, "height", json_integer(p->run.height));
     json_object_set_new(o, "steps", json_integer(p->run.steps));
     json_object_set_new(o, "timesteps", times);
     json_object_set_new(o, "sampler", json_string(p->run.sampler));
     json_object_set_new(o, "cfg_scale", json_real(p->run.guidance));
     if (p->strength > 0)
         json_object_set_new(o, "strength", json_real(p->strength));
-    json_object_set_new(o, "type", json_string(ons_dtype_name(p->precision)));
+    json_object_set_new(o, "type", json_string(ons_dtype_name(p->type)));
     return o;
 }
 
@@ -144,6 +144,29 @@ char *ons_parameters_json(const ons_parameters *p)
     free(text);
     json_decref(o);
     return out;
+}
+
+onestep_status ons_parameters_of(ons_model *m, const ons_request *q, const ons_result *r, int i,
+                                 ons_parameters *out)
+{
+    const ons_compute *compute = q->compute ? q->compute : &m->compute;
+    const char *negative = ons_request_negative(q, i);
+    onestep_status st;
+
+    *out = (ons_parameters){.prompt = ons_request_prompt(q, i),
+                            .negative = r->run.guidance != 1 && *negative ? negative : NULL,
+                            .model = m->path,
+                            .seed = ons_result_seed(r, q, i),
+                            .strength = q->init ? q->strength : 0,
+                            .noise = (ons_noise_kind)q->noise,
+                            .run = r->run,
+                            .type = compute->type};
+    if (!m->sha256[0])
+        ONS_TRY(ons_model_hash(m->path, m->sha256));
+    memcpy(out->model_sha256, m->sha256, sizeof out->model_sha256);
+    return ONESTEP_OK;
+fail:
+    return st;
 }
 
 onestep_status ons_model_hash(const char *folder, char hex[65])

@@ -5,20 +5,22 @@
 #ifndef ONS_PIPELINE_PARAMETERS_H
 #define ONS_PIPELINE_PARAMETERS_H
 
-#include "pipeline/generate.h"
+#include "pipeline/draw.h"
 
 typedef struct ons_parameters {
     const char *prompt, *negative; /* negative "" or NULL: none */
-    const char *model;             /* folder */
+    const char *model;             /* path */
     char model_sha256[65];         /* of the UNet's weights; "" unknown */
     uint64_t seed;
     double strength; /* image to image; 0: from noise */
     ons_noise_kind noise;
-    int width, height;
     ons_resolved run;
-    ons_dtype precision;
+    ons_dtype type; /* of the arithmetic */
 } ons_parameters;
 
+/* Of picture i of a request that was drawn. */
+onestep_status ons_parameters_of(ons_model *m, const ons_request *q, const ons_result *r, int i,
+                                 ons_parameters *out) ONESTEP_CHECK;
 /* Both return text to be released with ons_free; NULL: no memory. */
 char *ons_parameters_text(const ons_parameters *p);
 char *ons_parameters_json(const ons_parameters *p);
@@ -28,6 +30,6 @@ struct json_t *ons_parameters_object(const ons_parameters *p); /* the object of 
  * SHA-256 of the UNet's weight file, by which other programs know a model. "" where the folder has no single
  * such file, or one of more than 1 GB, which would take longer to hash than to run.
  */
-onestep_status ons_model_hash(const char *folder, char hex[65]) ONESTEP_CHECK;
+onestep_status ons_model_hash(const char *path, char hex[65]) ONESTEP_CHECK;
 
 #endif

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "pipeline/generate_impl.h"
+#include "pipeline/runner_impl.h"
 
 enum { SIDE_PIXELS = 64 };
 static const double LIKENESS = 0.5; /* of input and output: near 1 for noise, near 0 for v */
@@ -27,7 +27,7 @@ static double cosine(const float *a, const float *b, size_t n)
 
 static onestep_status measure(ons_model *m, ons_runner *r, double *likeness)
 {
-    const size_t n = (size_t)ons_runner_latent_size(r), n_context = (size_t)(r->n_tokens * r->n_hidden);
+    const size_t n = ons_runner_latent_size(r), n_context = (size_t)(r->n_tokens * r->n_hidden);
     float *empty = ons_calloc(n_context, sizeof *empty);
     ons_plan *unet = NULL;
     onestep_status st;

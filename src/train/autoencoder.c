@@ -128,7 +128,7 @@ static onestep_status load_batch(stage *s, int64_t step)
 
     for (int i = 0; i < n; i++) {
         uint64_t index = (uint64_t)step * (uint64_t)n + (uint64_t)i;
-        ons_draw draw = ons_dataset_draw_even(s->d, r->seed, index, 0, 0);
+        ons_caption_draw draw = ons_dataset_draw_even(s->d, r->seed, index, 0, 0);
         uint64_t u = ons_rand_u64(r->seed, ONS_STREAM_VAE_AUGMENT, index);
         int span = 2 * r->vae.shift + 1;
 

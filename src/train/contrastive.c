@@ -164,7 +164,7 @@ static onestep_status make_plan(const ons_contrastive_options *o, const ons_feat
     ONS_TRY(ons_plan_create(&g, &options, out));
     ONS_TRY(ons_train_bind_outputs(*out, adam));
     ONS_TRY(ons_plan_allocate(*out));
-    ons_plan_set_cancellable(*out, true);
+    ons_plan_set_stop(*out, ons_interrupt_stop());
 fail:
     ons_graph_destroy(&g);
     return st;

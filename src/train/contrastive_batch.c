@@ -64,7 +64,7 @@ static void share_evenly(float *row, int n)
         row[i] /= sum;
 }
 
-static void fill_targets(const ons_contrastive_batch *b, const ons_draw *draws)
+static void fill_targets(const ons_contrastive_batch *b, const ons_caption_draw *draws)
 {
     int n = b->n;
 
@@ -82,7 +82,7 @@ static void fill_targets(const ons_contrastive_batch *b, const ons_draw *draws)
 
 typedef struct warp_job {
     const ons_contrastive_batch *b;
-    const ons_draw *draws;
+    const ons_caption_draw *draws;
     int64_t step;
 } warp_job;
 
@@ -105,7 +105,7 @@ onestep_status ons_contrastive_batch_fill(const ons_contrastive_batch *b, int64_
 {
     onestep_status st = ONESTEP_OK;
     int n = b->n, context = ons_tokenizer_context(b->tokenizer);
-    ons_draw draws[ONS_CONTRASTIVE_MAX_BATCH];
+    ons_caption_draw draws[ONS_CONTRASTIVE_MAX_BATCH];
 
     for (int i = 0; i < n; i++) {
         int used = 0;

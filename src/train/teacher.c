@@ -32,7 +32,8 @@ typedef struct stage {
 static onestep_status pick(void *context, uint64_t index, int32_t *ids, const float **mean, const float **std)
 {
     const stage *s = context;
-    ons_draw draw = ons_dataset_draw(s->d, s->r->seed, index, s->r->captions.p_empty, s->r->captions.p_keyword);
+    ons_caption_draw draw =
+        ons_dataset_draw(s->d, s->r->seed, index, s->r->captions.p_empty, s->r->captions.p_keyword);
 
     *mean = s->latents.mean + draw.item * s->latents.size;
     *std = s->latents.std + draw.item * s->latents.size;
@@ -135,12 +136,13 @@ static onestep_status prepare(stage *s, int64_t *step)
     ONS_TRY(ons_teacher_step_create(
         r, s->m, &(ons_teacher_step_options){ons_tokenizer_context(s->m->tokenizer), s->o->compute}, &s->step));
     s->averaged = *s->m;
+    s->averaged.drawing = NULL; /* plans of its own */
     s->averaged.unet = ons_teacher_step_ema(s->step, ONS_TEACHER_UNET);
     s->averaged.clip = ons_teacher_step_ema(s->step, ONS_TEACHER_TEXT);
     if (s->o->resume && ons_path_exists(s->checkpoint))
         ONS_TRY(restore(s, step));
     ONS_TRY(ons_teacher_step_plan(s->step));
-    st = ons_samples_create(&s->averaged, s->d, r->seed, &f32, &s->samples);
+    ons_samples_init(&s->averaged, s->d, r->seed, &f32, &s->samples);
 fail:
     return st;
 }
@@ -148,7 +150,7 @@ fail:
 static void finish(stage *s)
 {
     ons_run_end(&s->run);
-    ons_samples_fini(&s->samples);
+    ons_draw_forget(&s->averaged);
     ons_teacher_step_destroy(&s->step);
     ons_latents_fini(&s->latents);
     ons_free(s->checkpoint);

@@ -115,7 +115,7 @@ static onestep_status learn_vocabulary(const ons_recipe *r, const ons_dataset *d
 
 static onestep_status open_model(const ons_recipe *r, const ons_train_options *o, ons_model **out)
 {
-    onestep_status st = ons_model_open(o->init, out);
+    onestep_status st = ons_model_open_to_run(&(ons_model_sources){.model = o->init}, &o->compute, out);
 
     if (st == ONESTEP_OK && (*out)->schedule.prediction != ONS_PREDICT_EPSILON)
         return ons_fail(ONESTEP_UNSUPPORTED,

@@ -252,7 +252,7 @@ static void test_draws(void **state)
     for (uint64_t epoch = 0; epoch < N_EPOCHS; epoch++) {
         bool seen[N_ITEMS] = {false};
         for (uint64_t i = 0; i < N_ITEMS; i++) {
-            const ons_draw draw = ons_dataset_draw(d, 5, epoch * N_ITEMS + i, 0.1, 0.35);
+            const ons_caption_draw draw = ons_dataset_draw(d, 5, epoch * N_ITEMS + i, 0.1, 0.35);
             assert_true(draw.item < N_ITEMS && !seen[draw.item]);
             seen[draw.item] = true;
             same_order += previous[i] == draw.item;
@@ -298,7 +298,7 @@ static void test_draws_are_a_function(void **state)
     int differing = 0;
     (void)state;
     for (uint64_t i = 0; i < 200; i++) {
-        const ons_draw a = ons_dataset_draw(d, 1, i, 0.1, 0.4), b = ons_dataset_draw(d, 1, i, 0.1, 0.4);
+        const ons_caption_draw a = ons_dataset_draw(d, 1, i, 0.1, 0.4), b = ons_dataset_draw(d, 1, i, 0.1, 0.4);
         assert_int_equal(a.item, b.item);
         assert_ptr_equal(a.caption, b.caption);
         differing += ons_dataset_draw(d, 2, i, 0.1, 0.4).item != a.item;

@@ -99,7 +99,7 @@ static void binding_has_rules(void **state)
     ons_plan_destroy(&p);
 }
 
-static void only_a_cancellable_run_stops(void **state)
+static void a_run_stops_when_its_token_says_so(void **state)
 {
     ons_graph *g = make_graph();
     ons_plan *p;
@@ -110,7 +110,7 @@ static void only_a_cancellable_run_stops(void **state)
     set_floats(p, "x", x, 4);
     ons_request_interrupt();
     run_plan(p);
-    ons_plan_set_cancellable(p, true);
+    ons_plan_set_stop(p, ons_interrupt_stop());
     assert_int_equal(ons_plan_run(p), ONESTEP_INTERRUPTED);
     ons_clear_interrupt();
     run_plan(p);
@@ -346,7 +346,7 @@ int main(void)
         PLAN_TEST(views_of_leaves_are_copied),
         PLAN_TEST(outputs_can_live_in_the_callers_memory),
         PLAN_TEST(binding_has_rules),
-        PLAN_TEST(only_a_cancellable_run_stops),
+        PLAN_TEST(a_run_stops_when_its_token_says_so),
         PLAN_TEST(a_failing_kernel_ends_the_run_and_not_the_plan),
         PLAN_TEST(a_lack_of_memory_leaves_the_plan_usable),
         PLAN_TEST(the_plan_prints_the_same_every_time),

@@ -1,8 +1,8 @@
 /*
- * Text encodings by prompt. A prompt is encoded once per runner: contact sheets, seeds of one caption and the
+ * Text encodings by prompt. A prompt is encoded once per model: contact sheets, seeds of one caption and the
  * empty negative prompt repeat. Unknown prompts of one run go through the encoder together.
  */
-#include "pipeline/generate_impl.h"
+#include "pipeline/runner_impl.h"
 
 #include <string.h>
 
@@ -25,7 +25,7 @@ static size_t bucket_of(const char *text)
 
 static ons_prompt *find_prompt(const ons_runner *r, const char *text)
 {
-    for (ons_prompt *p = r->prompts.buckets[bucket_of(text)]; p; p = p->next)
+    for (ons_prompt *p = r->prompts->buckets[bucket_of(text)]; p; p = p->next)
         if (strcmp(p->text, text) == 0)
             return p;
     return NULL;
@@ -49,24 +49,24 @@ static onestep_status add_prompt(ons_runner *r, const char *text, const float *c
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the encoding of a prompt");
     }
     memcpy(p->context, context, bytes);
-    p->next = r->prompts.buckets[bucket];
-    r->prompts.buckets[bucket] = p;
-    r->prompts.bytes += bytes;
+    p->next = r->prompts->buckets[bucket];
+    r->prompts->buckets[bucket] = p;
+    r->prompts->bytes += bytes;
     return ONESTEP_OK;
 }
 
-void ons_runner_forget_prompts(ons_runner *r)
+void ons_prompts_forget(ons_prompt_cache *c)
 {
     for (int i = 0; i < PROMPT_BUCKETS; i++)
-        while (r->prompts.buckets[i]) {
-            ons_prompt *p = r->prompts.buckets[i];
+        while (c->buckets[i]) {
+            ons_prompt *p = c->buckets[i];
 
-            r->prompts.buckets[i] = p->next;
+            c->buckets[i] = p->next;
             ons_free(p->text);
             ons_free(p->context);
             ons_free(p);
         }
-    r->prompts.bytes = 0;
+    c->bytes = 0;
 }
 
 const float *ons_runner_context(const ons_runner *r, const char *prompt)
@@ -86,7 +86,7 @@ static onestep_status encode_chunk(ons_runner *r, int n, const char *const *prom
     ids = ons_plan_input(r->text, "ids");
     for (int i = 0; i < n; i++)
         ONS_TRY(ons_tokenizer_encode(r->model->tokenizer, prompts[i], ids + i * r->n_tokens, NULL, NULL));
-    ONS_TRY(ons_plan_run(r->text));
+    ONS_TRY(ons_runner_run_plan(r, r->text));
     r->stats.flops += ons_plan_flops(r->text);
     ons_runner_get(r, r->text, "hidden", hidden, (size_t)n * context_floats(r));
     for (int i = 0; i < n; i++)
@@ -95,6 +95,18 @@ static onestep_status encode_chunk(ons_runner *r, int n, const char *const *prom
     return ONESTEP_OK;
 fail:
     return st;
+}
+
+/* A text encoder in training makes every stored encoding stale, and another arithmetic gives others. */
+void ons_runner_begin_prompts(ons_runner *r)
+{
+    ons_prompt_cache *c = r->prompts;
+    const uint64_t version = ons_params_version(r->model->clip);
+
+    if (c->bytes > MAX_CACHE_BYTES || c->clip_version != version || c->type != r->options.compute.type)
+        ons_prompts_forget(c);
+    c->clip_version = version;
+    c->type = r->options.compute.type;
 }
 
 onestep_status ons_runner_encode(ons_runner *r, int n, const char *const *prompts)

@@ -1,6 +1,6 @@
 /* Which settings a run gets: what was asked for, else what the model's card says, checked against what the
  * model can do. */
-#include "pipeline/generate.h"
+#include "pipeline/request.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,11 +28,11 @@ onestep_status ons_size_resolve(const ons_model *m, int *width, int *height)
 }
 
 /* What the sampler's own grid gives way to; NULL: nothing. `single` is room for one. */
-static const int *custom_timesteps(const ons_model *m, const ons_run_settings *s, const ons_resolved *out,
+static const int *custom_timesteps(const ons_model *m, const ons_request *q, const ons_resolved *out,
                                    int *single)
 {
-    if (s->timesteps)
-        return s->timesteps;
+    if (q->timesteps.n)
+        return q->timesteps.values;
     if (out->steps != 1)
         return NULL;
     if (m->card.timestep >= 0)
@@ -46,33 +46,57 @@ static const int *custom_timesteps(const ons_model *m, const ons_run_settings *s
 
 /* Image to image takes the last strength x steps of them (diffusers' get_timesteps), but one at least: a
  * one-step model has no more. */
-static void choose_first_step(const ons_run_settings *s, ons_resolved *out)
+static void choose_first_step(const ons_request *q, ons_resolved *out)
 {
-    const int taken = (int)(out->steps * s->strength);
+    const int taken = (int)(out->steps * q->strength);
 
     out->first_step = out->steps - (taken < 1 ? 1 : taken < out->steps ? taken : out->steps);
 }
 
-onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, ons_resolved *out)
+/* A one-step student's guidance is built in. */
+static double choose_guidance(const ons_model *m, const ons_request *q)
 {
+    const double asked = q->guidance < 0 ? m->card.guidance : q->guidance;
+
+    return m->card.timestep >= 0 || asked == 0 ? 1 : asked;
+}
+
+/* About 16 pictures of 128x128 at a time: enough to fill the cores, small enough for memory. */
+static int choose_batch(const ons_request *q, const ons_resolved *run)
+{
+    enum { MOST = 16 };
+    const int n = ons_request_pictures(q);
+    int64_t fit = (int64_t)MOST * 128 * 128 / ((int64_t)run->width * run->height);
+
+    fit = fit < 1 ? 1 : fit > MOST ? MOST : fit;
+    if (q->batch_size > 0)
+        fit = q->batch_size;
+    return fit < n || q->same_batch ? (int)fit : n;
+}
+
+onestep_status ons_request_resolve(const ons_model *m, const ons_request *q, ons_resolved *out)
+{
+    const int wanted = q->timesteps.n ? q->timesteps.n : q->steps;
     const int *custom;
     int single;
     onestep_status st;
 
     memset(out, 0, sizeof *out);
-    out->steps = s->steps > 0 ? s->steps : m->card.steps;
-    out->guidance = s->guidance < 0 ? m->card.guidance : s->guidance;
-    if (out->guidance == 0)
-        out->guidance = 1;
-    snprintf(out->sampler, sizeof out->sampler, "%s", s->sampler ? s->sampler : m->card.sampler);
-    if (s->steps < 0 || out->steps < 1 || out->steps > m->schedule.n)
+    out->width = q->width;
+    out->height = q->height;
+    ONS_TRY(ons_size_resolve(m, &out->width, &out->height));
+    out->batch = choose_batch(q, out);
+    out->steps = wanted > 0 ? wanted : m->card.steps;
+    out->guidance = choose_guidance(m, q);
+    snprintf(out->sampler, sizeof out->sampler, "%s", q->sampler ? q->sampler : m->card.sampler);
+    if (wanted < 0 || out->steps < 1 || out->steps > m->schedule.n)
         return ons_fail(ONESTEP_BAD_ARGUMENT, "%d steps: this model can do 1 to %d", out->steps, m->schedule.n);
-    custom = custom_timesteps(m, s, out, &single);
+    custom = custom_timesteps(m, q, out, &single);
     out->custom_timesteps = custom != NULL;
     /* Refuses unknown samplers and timesteps before anything is computed. */
     ONS_TRY(ons_sampler_check(out->sampler, &m->schedule, out->steps, custom, out->timesteps));
-    if (s->strength > 0)
-        choose_first_step(s, out);
+    if (q->init)
+        choose_first_step(q, out);
     out->evaluations = ons_sampler_evaluations(out->sampler, out->steps, out->first_step);
 fail:
     return st;

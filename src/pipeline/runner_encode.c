@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "pipeline/generate_impl.h"
+#include "pipeline/runner_impl.h"
 
 static const uint64_t POSTERIOR_STREAM = UINT64_C(1) << 32; /* apart from the draws of stochastic samplers */
 
@@ -62,7 +62,7 @@ static void put_pixels(const ons_runner *r, ons_plan *encoder, const uint8_t *rg
 
 onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb)
 {
-    const size_t size = (size_t)ons_runner_latent_size(r);
+    const size_t size = ons_runner_latent_size(r);
     ons_plan *encoder = NULL;
     onestep_status st;
 
@@ -73,7 +73,7 @@ onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb)
     ONS_TRY(ons_runner_fit_encoder(r, encoder));
     ONS_TRY(ons_plan_allocate(encoder));
     put_pixels(r, encoder, rgb);
-    ONS_TRY(ons_plan_run(encoder));
+    ONS_TRY(ons_runner_run_plan(r, encoder));
     ons_runner_get(r, encoder, "mean", r->encoded, size);
     if (r->model->vae_config.kind == ONS_VAE_KL)
         ons_runner_get(r, encoder, "deviation", r->encoded + size, size);
@@ -86,7 +86,7 @@ fail:
 static onestep_status draw_normals(const ons_runner *r, ons_noise_kind kind, uint64_t seed, int draw,
                                    float *dst)
 {
-    const size_t size = (size_t)ons_runner_latent_size(r);
+    const size_t size = ons_runner_latent_size(r);
     float *planar;
 
     if (kind == ONS_NOISE_PHILOX) {
@@ -105,7 +105,7 @@ static onestep_status draw_normals(const ons_runner *r, ons_noise_kind kind, uin
 onestep_status ons_runner_draw_encoded(const ons_runner *r, ons_noise_kind kind, uint64_t seed, float *latent,
                                        float *noise)
 {
-    const size_t size = (size_t)ons_runner_latent_size(r);
+    const size_t size = ons_runner_latent_size(r);
     const float *mean = r->encoded, *deviation = r->encoded + size;
     onestep_status st;
 

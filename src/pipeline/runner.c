@@ -3,7 +3,7 @@
  * and network; the sampler owns the state of a run. A run of fewer pictures than the batch leaves the other
  * rows as they were and ignores what comes out.
  */
-#include "pipeline/generate_impl.h"
+#include "pipeline/runner_impl.h"
 
 #include <math.h>
 #include <string.h>
@@ -109,7 +109,6 @@ void ons_runner_destroy(ons_runner **runner)
     ons_plan_destroy(&r->decoder);
     for (int i = 0; i < r->n_unet; i++)
         ons_plan_destroy(&r->unet[i].plan);
-    ons_runner_forget_prompts(r);
     ons_free(r->encoded);
     ons_free(r->input);
     ons_free(r->output);
@@ -117,9 +116,9 @@ void ons_runner_destroy(ons_runner **runner)
     *runner = NULL;
 }
 
-int ons_runner_latent_size(const ons_runner *r)
+size_t ons_runner_latent_size(const ons_runner *r)
 {
-    return (int)(r->h * r->w * r->c);
+    return (size_t)(r->h * r->w * r->c);
 }
 
 void ons_runner_latent_shape(const ons_runner *r, int64_t *h, int64_t *w, int64_t *c)
@@ -159,29 +158,28 @@ size_t ons_runner_peak_bytes(const ons_runner *r)
     return held > r->most_held ? held : r->most_held;
 }
 
+onestep_status ons_runner_run_plan(const ons_runner *r, ons_plan *p)
+{
+    ons_plan_set_stop(p, r->stop);
+    return ons_plan_run(p);
+}
+
 /* Contexts of the run into the plan: conditional rows first, then the negatives where guidance needs them. */
-static onestep_status set_contexts(ons_runner *r, ons_plan *unet, bool guided, int n,
-                                   const char *const *prompts, const char *const *negatives)
+static onestep_status set_contexts(ons_runner *r, ons_plan *unet, bool guided, const ons_batch *b)
 {
     const size_t size = (size_t)(r->n_tokens * r->n_hidden);
-    const char *empty = "";
     const double start_s = ons_now_s();
     onestep_status st;
 
-    /* a text encoder in training makes every stored encoding stale */
-    if (r->prompts.bytes > MAX_CACHE_BYTES || r->clip_version != ons_params_version(r->model->clip))
-        ons_runner_forget_prompts(r);
-    r->clip_version = ons_params_version(r->model->clip);
-    ONS_TRY(ons_runner_encode(r, n, prompts));
-    if (guided && negatives)
-        ONS_TRY(ons_runner_encode(r, n, negatives));
-    if (guided && !negatives)
-        ONS_TRY(ons_runner_encode(r, 1, &empty));
-    for (int i = 0; i < n; i++) {
-        ons_runner_put(r, unet, "context", (size_t)i * size, ons_runner_context(r, prompts[i]), size);
+    ons_runner_begin_prompts(r);
+    ONS_TRY(ons_runner_encode(r, b->n, b->prompts));
+    if (guided)
+        ONS_TRY(ons_runner_encode(r, b->n, b->negatives));
+    for (int i = 0; i < b->n; i++) {
+        ons_runner_put(r, unet, "context", (size_t)i * size, ons_runner_context(r, b->prompts[i]), size);
         if (guided)
             ons_runner_put(r, unet, "context", (size_t)(r->options.batch + i) * size,
-                           ons_runner_context(r, negatives ? negatives[i] : empty), size);
+                           ons_runner_context(r, b->negatives[i]), size);
     }
     r->stats.text_s += ons_now_s() - start_s;
     return ONESTEP_OK;
@@ -218,7 +216,7 @@ static void draw_fresh_noise(void *user, float *dst, size_t n_values)
 
 static onestep_status prepare_torch_noise(noise_source *source, int n_steps)
 {
-    const size_t size = (size_t)ons_runner_latent_size(source->r);
+    const size_t size = ons_runner_latent_size(source->r);
 
     if (source->kind != ONS_NOISE_TORCH || n_steps == 1)
         return ONESTEP_OK;
@@ -234,7 +232,7 @@ static onestep_status evaluate(ons_runner *r, ons_plan *unet, bool guided, doubl
     ons_runner_put(r, unet, "x", 0, r->input, n_values);
     for (int i = 0; i < r->options.batch; i++)
         ons_runner_put(r, unet, "t", (size_t)i, &time, 1);
-    ONS_TRY(ons_plan_run(unet));
+    ONS_TRY(ons_runner_run_plan(r, unet));
     ons_runner_get(r, unet, "eps", r->output, n_values);
     r->stats.n_evaluations += guided ? 2 : 1;
     r->stats.flops += ons_plan_flops(unet);
@@ -244,42 +242,46 @@ fail:
     return st;
 }
 
-static onestep_status sample(ons_runner *r, const ons_run_settings *s, const ons_resolved *set, ons_plan *unet,
-                             int n, const float *noise, const uint64_t *seeds, float *latents)
+static onestep_status create_sampler(const ons_runner *r, const ons_resolved *set, size_t n_values,
+                                     noise_source *source, ons_sampler **out)
 {
-    const size_t n_values = (size_t)n * (size_t)ons_runner_latent_size(r);
+    int custom[ONS_MAX_TIMESTEPS];
+
+    for (int i = 0; i < set->steps; i++)
+        custom[i] = (int)set->timesteps[i];
+    return ons_sampler_create(set->sampler, &r->model->schedule, set->steps,
+                              set->custom_timesteps ? custom : NULL, n_values, draw_fresh_noise, source, out);
+}
+
+static onestep_status sample(ons_runner *r, ons_noise_kind kind, const ons_resolved *set, ons_plan *unet,
+                             const ons_batch *b)
+{
+    const size_t n_values = (size_t)b->n * ons_runner_latent_size(r);
     noise_source source = {
         .r = r,
-        .seeds = seeds,
-        .kind = s->noise,
-        .n = n,
-        .draw = s->clean && r->model->vae_config.kind == ONS_VAE_KL ? 1 : 0}; /* the posterior took one */
+        .seeds = b->seeds,
+        .kind = kind,
+        .n = b->n,
+        .draw = b->clean && r->model->vae_config.kind == ONS_VAE_KL ? 1 : 0}; /* the posterior took one */
     ons_sampler *sampler = NULL;
     const double start_s = ons_now_s();
     onestep_status st;
     double t;
-    int step = 0, custom[ONS_MAX_TIMESTEPS];
+    int step = 0;
 
     ONS_TRY(prepare_torch_noise(&source, source.draw + set->steps - set->first_step));
-    for (int i = 0; i < set->steps; i++)
-        custom[i] = (int)set->timesteps[i];
-    ONS_TRY(ons_sampler_create(set->sampler, &r->model->schedule, set->steps,
-                               set->custom_timesteps ? custom : NULL, n_values, seeds ? draw_fresh_noise : NULL,
-                               &source, &sampler));
-    if (s->clean)
-        ons_sampler_begin_from(sampler, set->first_step, s->clean, noise);
+    ONS_TRY(create_sampler(r, set, n_values, &source, &sampler));
+    if (b->clean)
+        ons_sampler_begin_from(sampler, set->first_step, b->clean, b->noise);
     else
-        ons_sampler_begin(sampler, noise);
+        ons_sampler_begin(sampler, b->noise);
     while (ons_sampler_next(sampler, &t, r->input)) {
         ONS_TRY(evaluate(r, unet, set->guidance != 1, t, n_values));
+        if (b->evaluated)
+            ONS_TRY(b->evaluated(b->user, ++step, t));
         ons_sampler_step(sampler, r->output);
-        step++;
-        if (s->progress && !s->progress(s->user, step, set->evaluations)) {
-            st = ons_fail(ONESTEP_INTERRUPTED, "stopped after evaluation %d of %d", step, set->evaluations);
-            goto fail;
-        }
     }
-    memcpy(latents, ons_sampler_result(sampler), n_values * sizeof *latents);
+    memcpy(b->latents, ons_sampler_result(sampler), n_values * sizeof *b->latents);
     st = ONESTEP_OK;
 fail:
     r->stats.unet_s += ons_now_s() - start_s;
@@ -294,15 +296,13 @@ static ons_unet_key key_of(const ons_resolved *set)
                           .timestep = set->steps == 1 ? (int)set->timesteps[0] : -1};
 }
 
-onestep_status ons_runner_announce(ons_runner *r, const ons_run_settings *s)
+onestep_status ons_runner_announce(ons_runner *r, const ons_resolved *set)
 {
     ons_plan *unet;
-    ons_resolved set;
     onestep_status st;
 
-    ONS_TRY(ons_run_resolve(r->model, s, &set));
     ONS_TRY(ons_runner_make_text_plan(r));
-    ONS_TRY(ons_runner_make_unet_plan(r, key_of(&set), &unet));
+    ONS_TRY(ons_runner_make_unet_plan(r, key_of(set), &unet));
     if (!r->options.no_decoder)
         ONS_TRY(ons_runner_make_decoder_plan(r));
 fail:
@@ -330,41 +330,30 @@ static void end_unet(ons_runner *r)
     ons_params_release_packed(r->model->unet);
 }
 
-onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
-                              const char *const *negatives, const float *noise, const uint64_t *seeds,
-                              float *latents, uint8_t *rgb)
+onestep_status ons_runner_run(ons_runner *r, const ons_request *q, const ons_resolved *set, const ons_batch *b)
 {
     const double start_s = ons_now_s();
-    float *own_latents = NULL;
+    const ons_unet_key key = key_of(set);
     ons_plan *unet = NULL;
-    ons_resolved set;
-    ons_unet_key key;
     onestep_status st;
 
     r->stats = (ons_run_stats){0};
-    if (n < 1 || n > r->options.batch)
-        return ons_fail(ONESTEP_BAD_ARGUMENT, "%d pictures; this runner takes 1 to %d", n, r->options.batch);
-    ONS_TRY(ons_run_resolve(r->model, s, &set));
-    key = key_of(&set);
-    if (!latents) {
-        own_latents = ons_malloc((size_t)n * (size_t)ons_runner_latent_size(r) * sizeof *own_latents);
-        if (!own_latents)
-            return ons_fail(ONESTEP_NO_MEMORY, "no memory for %d latents", n);
-        latents = own_latents;
-    }
-    ONS_TRY(ons_runner_fit(r, key, rgb != NULL));
+    r->stop = q->stop ? q->stop : ons_interrupt_stop();
+    if (b->n < 1 || b->n > r->options.batch)
+        return ons_fail(ONESTEP_BAD_ARGUMENT, "%d pictures; this runner takes 1 to %d", b->n, r->options.batch);
+    ONS_TRY(ons_runner_fit(r, key, b->rgb != NULL));
     ONS_TRY(ons_runner_unet_plan(r, key, &unet));
     r->last_unet = unet;
-    ONS_TRY(set_contexts(r, unet, key.guided, n, prompts, negatives));
+    ONS_TRY(set_contexts(r, unet, key.guided, b));
     end_text(r);
     if (key.guided)
-        ons_runner_put(r, unet, "guidance", 0, &(float){(float)set.guidance}, 1);
-    ONS_TRY(sample(r, s, &set, unet, n, noise, seeds, latents));
+        ons_runner_put(r, unet, "guidance", 0, &(float){(float)set->guidance}, 1);
+    ONS_TRY(sample(r, (ons_noise_kind)q->noise, set, unet, b));
     end_unet(r);
-    if (rgb)
-        ONS_TRY(ons_runner_decode(r, n, latents, rgb));
+    if (b->rgb)
+        ONS_TRY(ons_runner_decode(r, b->n, b->latents, b->rgb));
 fail:
-    ons_free(own_latents);
+    r->stop = NULL;
     r->stats.total_s = ons_now_s() - start_s;
     return st;
 }

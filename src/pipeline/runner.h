@@ -1,12 +1,12 @@
 /*
- * Running a pipeline: prompts and noise in, latents and pixels out. One runner holds the plans of one (model,
- * batch, size); used by generate, pairs, eval, compare and the sample sheets of training.
+ * One batch of pictures of one size: prompts and noise in, latents and pixels out. A runner holds the plans of
+ * one (model, batch, size). Whoever wants pictures asks ons_draw (draw.h), which chooses runners; by itself a
+ * runner serves what is no picture: decoding latents, announcing packed weights.
  */
-#ifndef ONS_PIPELINE_GENERATE_H
-#define ONS_PIPELINE_GENERATE_H
+#ifndef ONS_PIPELINE_RUNNER_H
+#define ONS_PIPELINE_RUNNER_H
 
-#include "backend/backend.h"
-#include "pipeline/folder.h"
+#include "pipeline/request.h"
 
 typedef struct ons_runner ons_runner;
 
@@ -31,64 +31,46 @@ typedef struct ons_runner_options {
                       ends */
 } ons_runner_options;
 
-typedef enum ons_noise_kind { ONS_NOISE_PHILOX, ONS_NOISE_TORCH } ons_noise_kind;
-
-typedef struct ons_run_settings {
-    int steps;            /* 0: the card's */
-    const int *timesteps; /* NULL: the sampler's or the card's; else [steps] */
-    double guidance;      /* < 0: the card's; 0 and 1: off */
-    const char *sampler;  /* NULL: the card's */
-    ons_noise_kind noise; /* of the fresh noise that stochastic samplers draw from `seeds` */
-    const float *clean;   /* image to image: [n, latent_size] latents to begin with; NULL: from noise alone */
-    double strength;      /* of that, in (0, 1]: the part of the steps that is taken */
-    /* Called after each network evaluation; false stops the run (INTERRUPTED). May be NULL. */
-    bool (*progress)(void *user, int step, int n_steps);
-    void *user;
-} ons_run_settings;
-
-/* Settings with every default filled in from the model. */
-typedef struct ons_resolved {
-    int steps;
-    double timesteps[ONS_MAX_TIMESTEPS]; /* [steps], what the network will be asked at */
-    int first_step;                      /* image to image begins here; 0: at the first */
-    int evaluations;                     /* of the network, guidance not counted twice */
-    bool custom_timesteps;               /* not the sampler's own grid */
-    double guidance;                     /* 1: off */
-    char sampler[32];
-} ons_resolved;
-/* BAD_ARGUMENT says which steps, timesteps and samplers there are. */
-onestep_status ons_run_resolve(const ons_model *m, const ons_run_settings *s, ons_resolved *out) ONESTEP_CHECK;
-/* BAD_ARGUMENT names the sizes that the model can do; 0 is filled in with the model's own size. */
-onestep_status ons_size_resolve(const ons_model *m, int *width, int *height) ONESTEP_CHECK;
-
 /* `m` must outlive the runner. BAD_ARGUMENT names the sizes that the model can do. */
 onestep_status ons_runner_create(ons_model *m, const ons_runner_options *o, ons_runner **out) ONESTEP_CHECK;
 void ons_runner_destroy(ons_runner **r);
-int ons_runner_latent_size(const ons_runner *r); /* floats per picture */
+size_t ons_runner_latent_size(const ons_runner *r); /* floats per picture */
 void ons_runner_latent_shape(const ons_runner *r, int64_t *h, int64_t *w, int64_t *c);
 
 /* Standard normal noise of one picture in the engine's order [h, w, c] for (seed); torch: torch.randn(1, c, h,
  * w) with manual_seed(seed). */
 void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w, int64_t c, float *dst);
 
+/* One run: n <= batch pictures of one size. */
+typedef struct ons_batch {
+    int n;
+    const char *const *prompts;   /* [n] */
+    const char *const *negatives; /* [n] */
+    const uint64_t *seeds;        /* [n], of the fresh noise of stochastic samplers */
+    const float *noise;           /* [n, latent_size], standard normal */
+    const float *clean;           /* [n, latent_size]: image to image begins with it; NULL: from noise alone */
+    float *latents;               /* [n, latent_size] out, scaled as the UNet sees them */
+    uint8_t *rgb;                 /* [n, H, W, 3] out; NULL: nothing is decoded */
+    /* Called after each network evaluation; not OK ends the run with that status. May be NULL. */
+    onestep_status (*evaluated)(void *user, int step, double t);
+    void *user;
+} ons_batch;
 /*
- * Runs n <= batch pictures. NO_MEMORY, before anything large is allocated, when weights and buffers exceed
- * compute.memory: the message says what would fit. prompts/negatives [n] (negatives NULL: empty), noise [n,
- * latent_size], seeds [n] for the fresh noise of stochastic samplers (may be NULL), latents [n, latent_size]
- * out (scaled, as the UNet sees them; may be NULL), rgb [n, H, W, 3] out 8-bit (may be NULL).
+ * NO_MEMORY, before anything large is allocated, when weights and buffers exceed the compute's memory: the
+ * message says what would fit. `set` is what ons_request_resolve said; of the request its kind of noise, stop
+ * token and compute count.
  */
-onestep_status ons_runner_run(ons_runner *r, const ons_run_settings *s, int n, const char *const *prompts,
-                              const char *const *negatives, const float *noise, const uint64_t *seeds,
-                              float *latents, uint8_t *rgb) ONESTEP_CHECK;
+onestep_status ons_runner_run(ons_runner *r, const ons_request *q, const ons_resolved *set,
+                              const ons_batch *b) ONESTEP_CHECK;
 /*
  * Makes the plans that such a run would, without memory for them: the packed copies that they want are
  * announced in the model's weight sets, and nothing is refused for its size.
  */
-onestep_status ons_runner_announce(ons_runner *r, const ons_run_settings *s) ONESTEP_CHECK;
+onestep_status ons_runner_announce(ons_runner *r, const ons_resolved *set) ONESTEP_CHECK;
 /*
  * Image to image: encodes a picture [H, W, 3] of the runner's size. NO_MEMORY as ons_runner_run. Then, for each
  * seed, scaled latents drawn from what the encoder found, and the noise that the first step adds to them: what
- * ons_run_settings.clean and ons_runner_run's noise want. torch: the first two draws of manual_seed(seed), as
+ * ons_batch.clean and ons_runner_run's noise want. torch: the first two draws of manual_seed(seed), as
  * StableDiffusionImg2ImgPipeline makes them.
  */
 onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb) ONESTEP_CHECK;

@@ -6,7 +6,7 @@
  * combined inside the graph, so that weights are read once. A run of one step has its timestep as a constant:
  * the whole time embedding then depends on constants and frozen weights only, and the planner computes it once.
  */
-#include "pipeline/generate_impl.h"
+#include "pipeline/runner_impl.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +43,6 @@ onestep_status ons_runner_finish_plan(const ons_runner *r, ons_graph **g, ons_pa
 
     ONS_TRY(ons_graph_finish(*g));
     ONS_TRY(ons_plan_create(g, &o, &p));
-    ons_plan_set_cancellable(p, true);
     *out = p;
     return ONESTEP_OK;
 fail:

@@ -3,7 +3,7 @@
  * place by following the cycles, so that drawing noise cannot fail for lack of memory.
  */
 #include "base/random.h"
-#include "pipeline/generate.h"
+#include "pipeline/runner.h"
 
 /* Where the value that belongs at i of [pixel, channel] lies in [channel, pixel]. */
 static size_t source_of(size_t i, size_t pixels, size_t channels)

@@ -5,7 +5,7 @@
 #include <math.h>
 
 #include "base/log.h"
-#include "pipeline/generate_impl.h"
+#include "pipeline/runner_impl.h"
 #include "weights/packed_file.h"
 
 static const double MB = 1e6;

@@ -8,7 +8,7 @@
 
 #include "base/memory.h"
 #include "base/system.h"
-#include "pipeline/generate_impl.h"
+#include "pipeline/runner_impl.h"
 
 /* False when there was something else than numbers. */
 static bool pixels_to_bytes(const float *src, uint8_t *dst, size_t n)
@@ -28,8 +28,8 @@ static onestep_status decode_whole(ons_runner *r, int n, const float *latents, f
 {
     onestep_status st;
 
-    ons_runner_put(r, r->decoder, "latent", 0, latents, (size_t)n * (size_t)ons_runner_latent_size(r));
-    ONS_TRY(ons_plan_run(r->decoder));
+    ons_runner_put(r, r->decoder, "latent", 0, latents, (size_t)n * ons_runner_latent_size(r));
+    ONS_TRY(ons_runner_run_plan(r, r->decoder));
     ons_runner_get(r, r->decoder, "pixels", pixels,
                    (size_t)n * (size_t)r->options.width * (size_t)r->options.height * 3);
     r->stats.flops += ons_plan_flops(r->decoder);
@@ -104,7 +104,7 @@ static onestep_status decode_tiles(ons_runner *r, const float *latent, float *su
                             iy == 0,    iy == ny - 1, ix == 0,    ix == nx - 1};
 
             put_tile(r, latent, y, x, h, w);
-            ONS_TRY(ons_plan_run(r->decoder));
+            ONS_TRY(ons_runner_run_plan(r, r->decoder));
             ons_runner_get(r, r->decoder, "pixels", one, (size_t)(t.h * t.w) * 3);
             add_tile(r, &t, one, sum, weight);
             r->stats.flops += ons_plan_flops(r->decoder);
@@ -116,8 +116,7 @@ fail:
 
 static onestep_status decode_tiled(ons_runner *r, int n, const float *latents, float *pixels)
 {
-    const size_t count = (size_t)r->options.width * (size_t)r->options.height,
-                 size = (size_t)ons_runner_latent_size(r);
+    const size_t count = (size_t)r->options.width * (size_t)r->options.height, size = ons_runner_latent_size(r);
     float *weight = ons_malloc(count * sizeof *weight), *one = ons_malloc(count * 3 * sizeof *one);
     onestep_status st = ONESTEP_OK;
 
