@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,8 +16,13 @@
 
 #include "base/system.h"
 
-static atomic_int level = ONS_LOG_INFO;
+static atomic_int level = ONS_LOG_QUIET;
 static atomic_bool line_open; /* an unfinished progress line stands on the terminal */
+
+/* Who takes the messages, and the turn to speak. */
+static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
+static ons_log_hook hook;
+static void *hook_user;
 
 static const double TERMINAL_INTERVAL_S = 0.1, FILE_INTERVAL_S = 10.0;
 
@@ -30,6 +36,24 @@ static ons_log_level current_level(void)
     return (ons_log_level)atomic_load(&level);
 }
 
+void ons_log_set_hook(ons_log_hook new_hook, void *user)
+{
+    pthread_mutex_lock(&speaking);
+    hook = new_hook;
+    hook_user = user;
+    pthread_mutex_unlock(&speaking);
+}
+
+static bool has_hook(void)
+{
+    bool has;
+
+    pthread_mutex_lock(&speaking);
+    has = hook != NULL;
+    pthread_mutex_unlock(&speaking);
+    return has;
+}
+
 /* One fprintf per message, so that lines of several threads do not mix. */
 static void print_message(ons_log_level needed, const char *prefix, const char *format, va_list args)
 {
@@ -38,7 +62,12 @@ static void print_message(ons_log_level needed, const char *prefix, const char *
     if (current_level() < needed)
         return;
     vsnprintf(text, sizeof text, format, args);
-    fprintf(stderr, "%s%s%s\n", atomic_exchange(&line_open, false) ? "\r\033[K" : "", prefix, text);
+    pthread_mutex_lock(&speaking);
+    if (hook)
+        hook(hook_user, needed, text);
+    else
+        fprintf(stderr, "%s%s%s\n", atomic_exchange(&line_open, false) ? "\r\033[K" : "", prefix, text);
+    pthread_mutex_unlock(&speaking);
 }
 
 void ons_warn(const char *format, ...)
@@ -118,7 +147,7 @@ void ons_progress_update(ons_progress *p, long done, const char *format, ...)
     char rate[96], text[512], line[768];
     va_list args;
 
-    if (current_level() < ONS_LOG_INFO)
+    if (current_level() < ONS_LOG_INFO || has_hook())
         return;
     if (!finished && now_s - p->last_print_s < (terminal ? TERMINAL_INTERVAL_S : FILE_INTERVAL_S))
         return;

@@ -1,4 +1,7 @@
-/* Messages for people, on stderr. Levels are cumulative; the command line's -q and -v set them. */
+/*
+ * Messages for people: on stderr, or to a hook. Levels are cumulative. At first nothing is said, since this is
+ * a library; the command line speaks from its start, and -q and -v set the level.
+ */
 #ifndef ONS_BASE_LOG_H
 #define ONS_BASE_LOG_H
 
@@ -7,6 +10,10 @@
 typedef enum ons_log_level { ONS_LOG_QUIET, ONS_LOG_WARN, ONS_LOG_INFO, ONS_LOG_VERBOSE } ons_log_level;
 
 void ons_log_set_level(ons_log_level level);
+/* Takes the messages in place of stderr, one call at a time and without "warning: "; progress lines then go
+ * nowhere. NULL: stderr again. */
+typedef void (*ons_log_hook)(void *user, ons_log_level level, const char *text);
+void ons_log_set_hook(ons_log_hook hook, void *user);
 void ons_warn(const char *format, ...) __attribute__((format(printf, 1, 2))); /* "warning: ..." */
 void ons_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ons_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "cli/commands.h"
 #include "onestep.h"
 
@@ -100,5 +101,6 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    ons_log_set_level(ONS_LOG_INFO);
     return close_stdout(dispatch(argc, argv));
 }

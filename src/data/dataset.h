@@ -55,10 +55,10 @@ typedef struct ons_caption_draw {
     const char *caption; /* "" when dropped */
 } ons_caption_draw;
 ons_caption_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
-                          double p_keyword);
+                                  double p_keyword);
 /* The same with one visit per item and epoch, for what must not meet a picture twice in a batch. */
 ons_caption_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
-                               double p_keyword);
+                                       double p_keyword);
 
 /* Renders the emoji set: pictures, metadata.jsonl, heldout.txt, ambiguous.txt, README; see docs/formats.md.
  * size: pixels (default 64). */

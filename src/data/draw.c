@@ -45,8 +45,8 @@ static double draw_uniform(uint64_t seed, uint64_t index)
     return (double)(ons_rand_u64(seed, STREAM_CAPTION, 2 * index) >> 11) * 0x1p-53;
 }
 
-static ons_caption_draw draw(const ons_dataset *d, const uint32_t *order, uint64_t n, uint64_t seed, uint64_t index,
-                     double p_empty, double p_keyword)
+static ons_caption_draw draw(const ons_dataset *d, const uint32_t *order, uint64_t n, uint64_t seed,
+                             uint64_t index, double p_empty, double p_keyword)
 {
     const uint64_t epoch = index / n;
     uint64_t keys[N_ROUNDS];
@@ -64,13 +64,14 @@ static ons_caption_draw draw(const ons_dataset *d, const uint32_t *order, uint64
     return (ons_caption_draw){at, item->captions[1 + which]};
 }
 
-ons_caption_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty, double p_keyword)
+ons_caption_draw ons_dataset_draw(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
+                                  double p_keyword)
 {
     return draw(d, d->order, d->n_order, seed, index, p_empty, p_keyword);
 }
 
 ons_caption_draw ons_dataset_draw_even(const ons_dataset *d, uint64_t seed, uint64_t index, double p_empty,
-                               double p_keyword)
+                                       double p_keyword)
 {
     return draw(d, NULL, d->n, seed, index, p_empty, p_keyword);
 }

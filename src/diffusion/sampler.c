@@ -30,6 +30,11 @@ bool ons_sampler_known(const char *name)
     return find_kind(name) != NULL;
 }
 
+const char *ons_sampler_name(int i)
+{
+    return i >= 0 && i < N_KINDS ? kinds[i]->name : NULL;
+}
+
 static char names[128];
 
 static void list_names(void)

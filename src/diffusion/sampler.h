@@ -10,12 +10,22 @@
 
 typedef struct ons_sampler ons_sampler;
 
+/*
+ * Clean estimate and noise estimate are linear in (x_t, network output):
+ *   mu = mu_x x_t + mu_out out,  eps = eps_x x_t + eps_out out    for a_t = a, s_t = s (v: Salimans & Ho 2022)
+ */
+typedef struct ons_estimate {
+    double mu_x, mu_out, eps_x, eps_out;
+} ons_estimate;
+ons_estimate ons_estimate_of(ons_prediction prediction, double a, double s);
+
 /* Draws n_values standard normals of fresh noise for stochastic samplers (picture by picture order as the
  * caller lays out x). */
 typedef void (*ons_noise_fn)(void *user, float *dst, size_t n);
 
 bool ons_sampler_known(const char *name); /* "ddim", "euler_a", "dpm++2m", ... */
 const char *ons_sampler_names(void);      /* all, with ", " between */
+const char *ons_sampler_name(int i);      /* NULL: there are no more */
 /* Network evaluations of a run of n_steps that begins at step first_step. */
 int ons_sampler_evaluations(const char *name, int n_steps, int first_step);
 

@@ -49,15 +49,6 @@ static inline bool ons_sampler_last(const ons_sampler *s)
     return s->index == s->n_steps - 1;
 }
 
-/*
- * Clean estimate and noise estimate are linear in (x_t, network output):
- *   mu = mu_x x_t + mu_out out,  eps = eps_x x_t + eps_out out    for a_t = a, s_t = s (v: Salimans & Ho 2022)
- */
-typedef struct ons_estimate {
-    double mu_x, mu_out, eps_x, eps_out;
-} ons_estimate;
-ons_estimate ons_estimate_of(ons_prediction prediction, double a, double s);
-
 /* Plain VP state: x itself is x_t. Shared by samplers. */
 void ons_sampler_begin_unit(ons_sampler *s, const float *noise);
 void ons_sampler_input_plain(const ons_sampler *s, float *net_input);

@@ -84,8 +84,8 @@ char *ons_parameters_text(const ons_parameters *p)
             "%s\n%s%s%sSteps: %d, Sampler: %s, CFG scale: %.6g, Seed: %llu, Size: %dx%d, %s%.10s%sModel: %s, "
             "%s%s%s%s%sVersion: onestep %s",
             p->prompt, negative ? "Negative prompt: " : "", negative ? p->negative : "", negative ? "\n" : "",
-            p->run.steps, shown_sampler(p->run.sampler), p->run.guidance, (unsigned long long)p->seed, p->run.width,
-            p->run.height, hash ? "Model hash: " : "", p->model_sha256, hash ? ", " : "", model,
+            p->run.steps, shown_sampler(p->run.sampler), p->run.guidance, (unsigned long long)p->seed,
+            p->run.width, p->run.height, hash ? "Model hash: " : "", p->model_sha256, hash ? ", " : "", model,
             p->noise == ONS_NOISE_TORCH ? "RNG: CPU, " : "", p->run.custom_timesteps ? "Timesteps: \"" : "",
             p->run.custom_timesteps ? times : "", p->run.custom_timesteps ? "\", " : "", strength,
             onestep_version());

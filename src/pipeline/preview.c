@@ -8,25 +8,16 @@
 #include <math.h>
 
 #include "base/memory.h"
-
-static float foretell(ons_prediction prediction, float x, float out, double a, double s)
-{
-    switch (prediction) {
-    case ONS_PREDICT_V:
-        return (float)(a * x - s * out);
-    case ONS_PREDICT_SAMPLE:
-        return out;
-    default:
-        return (float)((x - s * out) / fmax(a, 1e-3)); /* zero terminal SNR leaves nothing to divide by */
-    }
-}
+#include "diffusion/sampler.h"
 
 onestep_status ons_preview(ons_runner *r, int n, double t, const ons_resolved *run, const ons_request *q,
                            int at)
 {
     const ons_schedule *schedule = &r->model->schedule;
     const int nearest = (int)(t + 0.5) < schedule->n ? (int)(t + 0.5) : schedule->n - 1;
-    const double a = ons_schedule_a(schedule, nearest), s = ons_schedule_s(schedule, nearest);
+    /* zero terminal SNR leaves nothing to divide by */
+    const ons_estimate e = ons_estimate_of(schedule->prediction, fmax(ons_schedule_a(schedule, nearest), 1e-3),
+                                           ons_schedule_s(schedule, nearest));
     const size_t values = (size_t)n * ons_runner_latent_size(r);
     const ons_run_stats before = r->stats;
     float *x0 = ons_malloc(values * sizeof *x0);
@@ -38,7 +29,7 @@ onestep_status ons_preview(ons_runner *r, int n, double t, const ons_resolved *r
         goto fail;
     }
     for (size_t i = 0; i < values; i++)
-        x0[i] = foretell(schedule->prediction, r->input[i], r->output[i], a, s);
+        x0[i] = (float)(e.mu_x * r->input[i] + e.mu_out * r->output[i]);
     ONS_TRY(ons_runner_decode(r, n, x0, rgb));
     r->stats.not_numbers = before.not_numbers;
     q->preview(q->user, at, n, rgb);

@@ -67,20 +67,24 @@ static bool stop_at_two(void *user, int step, int n_steps)
 
 static void pictures_are_made_and_saved(void **state)
 {
-    const onestep_options options = {.n_threads = 2, .type = ONESTEP_TYPE_F32};
+    onestep_options options;
     const char *path = in_folder(folder, "api.png");
     onestep_image *image = NULL, *again = NULL;
     onestep_pipeline *p = NULL;
     onestep_params params;
-    int width, height, multiple, calls = 0;
+    onestep_defaults defaults = {.size = sizeof defaults};
+    int calls = 0;
 
     (void)state;
+    onestep_options_init(&options, sizeof options);
+    options.n_threads = 2;
+    options.type = ONESTEP_TYPE_F32;
     assert_int_equal(onestep_pipeline_open(model, &options, &p), ONESTEP_OK);
-    onestep_pipeline_size(p, &width, &height, &multiple);
-    assert_int_equal(width, 16);
-    assert_int_equal(height, 16);
-    assert_int_equal(multiple, 4);
-    onestep_params_init(&params);
+    assert_int_equal(onestep_pipeline_defaults(p, &defaults), ONESTEP_OK);
+    assert_int_equal(defaults.width, 16);
+    assert_int_equal(defaults.height, 16);
+    assert_int_equal(defaults.multiple, 4);
+    onestep_params_init(&params, sizeof params);
     assert_int_equal(onestep_pipeline_generate(p, &params, &image), ONESTEP_BAD_ARGUMENT); /* no prompt */
     params.prompt = "red heart";
     params.count = 2;
