@@ -40,8 +40,8 @@ onestep_status ons_write_file(const char *path, const void *data,
 
 bool ons_path_exists(const char *path);
 bool ons_path_is_dir(const char *path);
-onestep_status ons_make_dirs(const char *path) ONESTEP_CHECK;                 /* like mkdir -p */
-char *ons_path_join(const char *folder, const char *name);                    /* NULL: no memory; ons_free */
+onestep_status ons_make_dirs(const char *path) ONESTEP_CHECK; /* like mkdir -p */
+char *ons_path_join(const char *folder, const char *name);    /* NULL: no memory; ons_free */
 /* Names of a folder's entries (no . and ..), sorted bytewise. Free with ons_free_names. */
 onestep_status ons_list_dir(const char *path, char ***names, size_t *n) ONESTEP_CHECK;
 void ons_free_names(char **names, size_t n);

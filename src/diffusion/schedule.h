@@ -1,6 +1,6 @@
 /*
- * Noise schedules (methods: DDPM's discrete forward process with Stable Diffusion's scaled-linear betas).
- *   x_t = a_t x0 + s_t e,  a_t = sqrt(Abar_t), s_t = sqrt(1 - Abar_t),  sigma_t = s_t / a_t
+ * Noise schedules: DDPM's discrete forward process (Ho et al. 2020, eq. 4) with Stable Diffusion's
+ * scaled-linear betas. x_t = a_t x0 + s_t e,  a_t = sqrt(Abar_t), s_t = sqrt(1 - Abar_t),  sigma_t = s_t / a_t
  */
 #ifndef ONS_DIFFUSION_SCHEDULE_H
 #define ONS_DIFFUSION_SCHEDULE_H

@@ -100,7 +100,8 @@ static ons_value *matching_gradient(dmd *s, ons_graph *g, ons_value *x, ons_valu
     ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, direction)), "direction2");
     ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, frozen, mu_real))), "real2");
     ons_graph_output(g, ons_mean_all(g, ons_unary(g, ONS_OP_SQUARE, ons_sub(g, frozen, mu_fake))), "fake2");
-    /* the mean over all elements fixes the size of this term against the regression (methods: 5.2) */
+    /* the mean over all elements fixes the size of this term against the regression (Yin et al., algorithm 2)
+     */
     return ons_affine(g, direction, s->ctx->r->distill.weight_dm / (double)ons_shape_count(&x->shape), 0);
 }
 

@@ -6,7 +6,8 @@
 #include "diffusion/schedule.h"
 #include "model/model.h"
 
-/* x0 from a network output at x_t = a x0 + s e (methods: eq. 2); a, s [N, 1, 1, 1] or scalars. */
+/* x0 from a network output at x_t = a x0 + s e (e: Ho et al. 2020, eq. 15; v: Salimans & Ho 2022,
+ * section 4); a, s [N, 1, 1, 1] or scalars. */
 ons_value *ons_predicted_x0(ons_graph *g, ons_prediction p, ons_value *xt, ons_value *output, ons_value *a,
                             ons_value *s);
 /* What a network of this prediction type should output: e, v = a e - s x0, or x0. */
@@ -14,8 +15,8 @@ ons_value *ons_prediction_target(ons_graph *g, ons_prediction p, ons_value *x0, 
                                  ons_value *s);
 
 /*
- * The direction of distribution matching (Yin et al. 2024, Algorithm 2; eq. 9b of our notes, without the factor
- * a_t): g = (mu_fake - mu_real) / mean_{h,w,c} |x - mu_real|, per sample, non-finite values cleaned.
+ * The direction of distribution matching (Yin et al. 2024, Algorithm 2, which leaves out the factor a_t of eq.
+ * 7): g = (mu_fake - mu_real) / mean_{h,w,c} |x - mu_real|, per sample, non-finite values cleaned.
  */
 ons_value *ons_matching_direction(ons_graph *g, ons_value *x, ons_value *mu_real, ons_value *mu_fake);
 

@@ -49,7 +49,7 @@ bool ons_run_checkpoint_due(const ons_run *run);
 bool ons_run_sample_due(const ons_run *run);
 double ons_run_seconds(const ons_run *run); /* earlier sittings included */
 double ons_run_joules(const ons_run *run);  /* -1: unknown */
-void ons_run_end(ons_run *run); /* accepts a zeroed struct */
+void ons_run_end(ons_run *run);             /* accepts a zeroed struct */
 
 /* Learning rate factor: linear rise over `warmup`, 1 until `flat` of the run, then linear to 0. */
 double ons_lr_factor(int64_t step, int64_t total, int warmup, double flat);

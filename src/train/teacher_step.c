@@ -77,7 +77,7 @@ fail:
     return st;
 }
 
-/* x0 drawn from the posterior, x_t = a_t x0 + s_t eps (methods: eq. 1) */
+/* x0 drawn from the posterior, x_t = a_t x0 + s_t eps (Ho et al. 2020, eq. 4) */
 static void noise_picture(const ons_teacher_step *s, const float *mean, const float *std, int t,
                           const float *eps, const float *posterior, float *xt)
 {
