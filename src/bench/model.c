@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/system.h"
 #include "energy/energy.h"
-#include "pipeline/picture.h"
+#include "io/png.h"
 
 const char *const ons_bench_stage_names[ONS_BENCH_STAGES] = {"text encoder", "UNet", "decoder", "PNG",
                                                              "picture"};

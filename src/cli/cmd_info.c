@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "diffusion/schedule.h"
-#include "pipeline/picture.h"
 #include "io/json.h"
+#include "io/png.h"
 #include "io/safetensors.h"
 #include "pipeline/folder.h"
 

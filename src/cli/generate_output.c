@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "cli/output.h"
-#include "pipeline/picture.h"
+#include "io/png.h"
 #include "pipeline/sheet.h"
 
 enum { MAX_SHEET_TILES = 400 };

@@ -8,7 +8,7 @@
 
 #include "base/memory.h"
 #include "eval/compare.h"
-#include "pipeline/picture.h"
+#include "io/png.h"
 
 static const char style[] =
     "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 "

@@ -5,9 +5,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "io/image.h"
+#include "io/png.h"
 #include "pipeline/api_impl.h"
 #include "pipeline/parameters.h"
-#include "pipeline/picture.h"
 
 /* What the caller sees comes first. */
 typedef struct made_image {

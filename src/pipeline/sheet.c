@@ -7,7 +7,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "pipeline/picture.h"
+#include "io/png.h"
 
 enum { GAP = 8, FONT_SIZE = 11, CAPTION_LINES = 2, WANTED_WIDTH = 128, MAX_SIDE = 65500 };
 

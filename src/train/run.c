@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/system.h"
-#include "pipeline/picture.h"
+#include "io/png.h"
 #include "pipeline/plot.h"
 
 double ons_lr_factor(int64_t step, int64_t total, int warmup, double flat)

@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "pipeline/picture.h"
+#include "io/png.h"
 
 static const char *const colours[] = {"red", "green", "blue", "yellow"};
 static const char *const shapes[PICTURES_PER_COLOUR] = {"square", "disc", "post", "beam"};

@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "pipeline/picture.h"
+#include "io/png.h"
 #include "pipeline/sheet.h"
 #include "program.h"
 

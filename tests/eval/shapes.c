@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pipeline/picture.h"
+#include "io/png.h"
 
 static const char *const shapes[] = {"disc", "square", "cross", "ring"};
 static const char *const colours[] = {"red", "green", "blue", "black", "orange", "purple"};

@@ -1,7 +1,7 @@
 /* Pictures as PNG with texts inside: in memory (for standard output and servers) or as a file, and the texts
- * read back. */
-#ifndef ONS_PIPELINE_PICTURE_H
-#define ONS_PIPELINE_PICTURE_H
+ * read back; pixels are read by io/image.h. */
+#ifndef ONS_IO_PNG_H
+#define ONS_IO_PNG_H
 
 #include "base/status.h"
 

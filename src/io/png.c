@@ -3,7 +3,7 @@
  * released in a struct that outlives the jump. Texts that are plain ASCII are tEXt, which every reader knows;
  * others are iTXt.
  */
-#include "pipeline/picture.h"
+#include "io/png.h"
 
 #include <png.h>
 #include <setjmp.h>
