@@ -3,16 +3,20 @@
  * value and a primitive by an operation descriptor, 3.x by handles and by one call. Scratchpads are the
  * caller's, so that running allocates nothing but what oneDNN's own argument list takes. Activations are read
  * where they lie (NHWC, rows of matrices); weights and their gradients have the layout that oneDNN chooses, and
- * are packed by our own code. Refused: oneDNN's reference implementations, and convolutions that unfold the
- * image for a matrix product.
+ * are packed by our own code. A product is cut into pieces that run on one thread each (onednn_cut.c): oneDNN's
+ * own threads are OpenMP's, which spin where they wait. Refused: oneDNN's reference implementations, and
+ * convolutions that unfold the image for a matrix product.
  */
 #include <dnnl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/cpu/onednn.h"
 #include "base/memory.h"
+
+enum { SUM_GRAIN = 1 << 14 }; /* floats that are worth a thread */
 
 enum { SRC = ONS_ONEDNN_SRC, WEIGHTS, BIAS, DST, RESIDUAL, SCALE, SCRATCHPAD, N_MEMORIES };
 
@@ -34,6 +38,11 @@ static void free_md(md *m)
 {
     if (*m)
         dnnl_memory_desc_destroy(*m);
+}
+
+static dnnl_status_t copy_md(md *m, md_ref from)
+{
+    return dnnl_memory_desc_clone(m, from);
 }
 
 static dnnl_status_t init_plain(md *m, const ons_onednn_tensor *t, dnnl_data_type_t type)
@@ -113,6 +122,12 @@ static md_ref refer(const md *m)
 static void free_md(md *m)
 {
     (void)m;
+}
+
+static dnnl_status_t copy_md(md *m, md_ref from)
+{
+    *m = *from;
+    return dnnl_success;
 }
 
 static dnnl_status_t init_plain(md *m, const ons_onednn_tensor *t, dnnl_data_type_t type)
@@ -224,27 +239,38 @@ bool ons_cpu_has_int8(void)
     return ((unsigned)dnnl_get_effective_cpu_isa() & vnni) == vnni;
 }
 
-/* A primitive with its memories. */
-typedef struct state {
-    ons_onednn_kind kind;
+/* A primitive with its memories, which one thread runs. */
+typedef struct piece {
     dnnl_primitive_t primitive;
     dnnl_memory_t memory[N_MEMORIES];
     void *handle[N_MEMORIES]; /* what the memories point to now */
     dnnl_exec_arg_t args[N_MEMORIES];
     int n_args;
+    size_t offset[ONS_ONEDNN_N_ROLES]; /* of its operands within the whole ones */
+} piece;
+
+/* A product. */
+typedef struct state {
+    ons_onednn_kind kind;
+    piece *pieces; /* [n_pieces] */
+    int n_pieces;
     bool free_weights, packed_weights;
     ons_onednn_layout layout;
     const ons_packed *packed; /* NULL: weights are packed in each run */
     float scale;              /* 8-bit products: of the first factor, and its zero */
     int zero;
+    size_t scratchpad_bytes;    /* of a piece */
     size_t weights_at, bias_at; /* in scratch, after oneDNN's own */
     size_t scale_at;
+    size_t weights_bytes, bias_bytes; /* between the pieces' gradients there */
+    size_t bias_data_bytes;           /* of one, without what aligns them */
     char name[64];
 } state;
 
 /* What creating a primitive needs, and the state does not keep. */
 typedef struct recipe {
     const ons_onednn_desc *d;
+    md_ref weights; /* the layout that the first piece has; NULL: this is the first */
     md mds[N_MEMORIES], hint_mds[N_MEMORIES];
     md_ref at[N_MEMORIES];
     geometry g;
@@ -281,14 +307,14 @@ static dnnl_status_t init_tensor(md *m, const ons_onednn_desc *d, int i, bool hi
     return free ? init_any(m, t, type) : init_plain(m, t, type);
 }
 
-static dnnl_status_t init_tensors(const ons_onednn_desc *d, md *mds, md_ref *at, bool hint)
+static dnnl_status_t init_tensors(const ons_onednn_desc *d, md_ref weights, md *mds, md_ref *at, bool hint)
 {
     for (int i = 0; i < ONS_ONEDNN_N_ROLES; i++) {
         dnnl_status_t st;
 
         if (!d->at[i].n || (hint && i == BIAS))
             continue;
-        st = init_tensor(&mds[i], d, i, hint);
+        st = i == WEIGHTS && weights ? copy_md(&mds[i], weights) : init_tensor(&mds[i], d, i, hint);
         if (st != dnnl_success)
             return st;
         at[i] = refer(&mds[i]);
@@ -330,7 +356,7 @@ static dnnl_status_t init_attributes(recipe *r)
 static dnnl_status_t describe_hint(recipe *r)
 {
     md_ref at[N_MEMORIES] = {NULL};
-    dnnl_status_t st = init_tensors(r->d, r->hint_mds, at, true);
+    dnnl_status_t st = init_tensors(r->d, NULL, r->hint_mds, at, true);
 
     return st ? st : describe_forward(&r->hint, engine, dnnl_forward_training, at, &r->g, NULL);
 }
@@ -381,16 +407,19 @@ static const char *find_flaw(ons_onednn_kind kind, const char *name)
     return NULL;
 }
 
+/* The first piece's implementation names the product, and its layout is everyone's. */
 static onestep_status check_implementation(const ons_prep *p, state *s, const recipe *r)
 {
     const char *name = NULL, *flaw;
 
     if (dnnl_primitive_desc_query(r->pd, dnnl_query_impl_info_str, 0, &name) != dnnl_success || !name)
         name = "unnamed";
-    snprintf(s->name, sizeof s->name, "%s", name);
     flaw = find_flaw(s->kind, name);
     if (flaw)
         return ons_fail(ONESTEP_UNSUPPORTED, "oneDNN has only %s (%s)", flaw, name);
+    if (r->weights)
+        return ONESTEP_OK;
+    snprintf(s->name, sizeof s->name, "%s", name);
     if (!s->free_weights)
         return ONESTEP_OK;
     s->layout.plain = r->d->at[WEIGHTS];
@@ -417,15 +446,15 @@ static void read_choices(recipe *r)
     r->at[BIAS] = refer(&r->mds[BIAS]);
 }
 
-static dnnl_status_t create_memories(state *s, const recipe *r)
+static dnnl_status_t create_memories(piece *x, const recipe *r)
 {
-    dnnl_status_t st = dnnl_primitive_create(&s->primitive, r->pd);
+    dnnl_status_t st = dnnl_primitive_create(&x->primitive, r->pd);
 
     for (int i = 0; i < N_MEMORIES && st == dnnl_success; i++) {
         if (!r->at[i] || !dnnl_memory_desc_get_size(r->at[i]))
             continue;
-        st = dnnl_memory_create(&s->memory[i], r->at[i], engine, DNNL_MEMORY_NONE);
-        s->args[s->n_args++] = (dnnl_exec_arg_t){r->arg[i], s->memory[i]};
+        st = dnnl_memory_create(&x->memory[i], r->at[i], engine, DNNL_MEMORY_NONE);
+        x->args[x->n_args++] = (dnnl_exec_arg_t){r->arg[i], x->memory[i]};
     }
     return st;
 }
@@ -446,18 +475,16 @@ static onestep_status judge(const ons_prep *p, dnnl_status_t st)
     }
 }
 
-static onestep_status create(const ons_prep *p, state *s, recipe *r)
+static onestep_status create_piece(const ons_prep *p, state *s, piece *x, recipe *r)
 {
     onestep_status st;
 
-    pthread_once(&once, start);
-    ONS_TRY(judge(p, started));
-    ONS_TRY(judge(p, init_tensors(r->d, r->mds, r->at, false)));
+    ONS_TRY(judge(p, init_tensors(r->d, r->weights, r->mds, r->at, false)));
     ONS_TRY(judge(p, init_attributes(r)));
     ONS_TRY(judge(p, describe(r)));
     read_choices(r);
     ONS_TRY(check_implementation(p, s, r));
-    ONS_TRY(judge(p, create_memories(s, r)));
+    ONS_TRY(judge(p, create_memories(x, r)));
 fail:
     return st;
 }
@@ -473,50 +500,121 @@ static size_t packed_bytes(const state *s)
     return s->layout.dtype == ONS_I8 ? ons_onednn_i8_bytes(&s->layout) : s->layout.bytes;
 }
 
-/*
- * oneDNN's scratchpad, then weights that are packed in each run, then a bias gradient that nobody wants, or an
- * 8-bit product's own bias and its scales.
- */
-static void book_scratch(ons_prep *p, state *s, const recipe *r)
+/* Of a vector of floats; 0: there is none. */
+static size_t vector_bytes(const ons_onednn_tensor *v)
 {
-    s->weights_at = ons_cpu_align(r->at[SCRATCHPAD] ? dnnl_memory_desc_get_size(r->at[SCRATCHPAD]) : 0);
-    s->bias_at = s->weights_at + (packs_weights(s) ? ons_cpu_align(packed_bytes(s)) : 0);
-    s->scale_at = s->bias_at;
-    if (s->kind == ONS_ONEDNN_CONV_GRAD_W || r->at[SCALE])
-        s->scale_at += ons_cpu_align(dnnl_memory_desc_get_size(r->at[BIAS]));
-    p->scratch_bytes =
-        s->scale_at + (r->at[SCALE] ? ons_cpu_align(dnnl_memory_desc_get_size(r->at[SCALE])) : 0);
+    size_t n = v->n ? sizeof(float) : 0;
+
+    for (int i = 0; i < v->n; i++)
+        n *= (size_t)v->d[i];
+    return n;
 }
 
-onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
+/*
+ * The pieces' scratchpads; then weights that are packed in each run, or by piece the gradient of weights as
+ * oneDNN has it; then by piece a bias gradient, or an 8-bit product's own bias and its scales.
+ */
+static void book_scratch(ons_prep *p, state *s, const ons_onednn_desc *d)
+{
+    const bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W, scaled = d->at[SCALE].n > 0;
+    const size_t n = (size_t)s->n_pieces;
+
+    s->weights_at = s->scratchpad_bytes * n;
+    s->weights_bytes = packs_weights(s) ? ons_cpu_align(packed_bytes(s)) : 0;
+    s->bias_at = s->weights_at + s->weights_bytes * (grad_w ? n : 1);
+    s->bias_data_bytes = vector_bytes(&d->at[BIAS]);
+    s->bias_bytes = grad_w || scaled ? ons_cpu_align(s->bias_data_bytes) : 0;
+    s->scale_at = s->bias_at + s->bias_bytes * (grad_w ? n : 1);
+    p->scratch_bytes = s->scale_at + ons_cpu_align(vector_bytes(&d->at[SCALE]));
+}
+
+/* The first piece gets the layout of weights that oneDNN likes best, the others the same. */
+static onestep_status create_pieces(const ons_prep *p, state *s, const ons_onednn_desc *d,
+                                    const ons_onednn_cut *c)
+{
+    md weights;
+    onestep_status st = ONESTEP_OK;
+
+    memset(&weights, 0, sizeof weights);
+    for (int i = 0; i < c->n && st == ONESTEP_OK; i++) {
+        ons_onednn_desc cut;
+        recipe r = {.d = &cut, .weights = i && s->free_weights ? refer(&weights) : NULL};
+        size_t bytes;
+
+        ons_onednn_cut_piece(d, c, i, &cut, s->pieces[i].offset);
+        st = create_piece(p, s, &s->pieces[i], &r);
+        bytes = st == ONESTEP_OK && r.at[SCRATCHPAD] ? dnnl_memory_desc_get_size(r.at[SCRATCHPAD]) : 0;
+        if (ons_cpu_align(bytes) > s->scratchpad_bytes)
+            s->scratchpad_bytes = ons_cpu_align(bytes);
+        if (i == 0 && st == ONESTEP_OK)
+            st = judge(p, copy_md(&weights, r.at[WEIGHTS]));
+        fini_recipe(&r);
+    }
+    free_md(&weights);
+    return st;
+}
+
+static state *create_state(const ons_onednn_desc *d, int n_pieces)
 {
     state *s = ons_calloc(1, sizeof *s);
-    recipe r = {.d = d};
-    int threads = ons_cpu_set_threads(1);
-    onestep_status st;
 
-    p->state = s;
-    if (!s) {
-        st = ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to prepare %s", p->node->layer,
-                      ons_op_name(p->node->op));
-        goto fail;
+    if (!s)
+        return NULL;
+    s->pieces = ons_calloc((size_t)n_pieces, sizeof *s->pieces);
+    if (!s->pieces) {
+        ons_free(s);
+        return NULL;
     }
+    s->n_pieces = n_pieces;
     s->kind = d->kind;
     s->free_weights = d->free_weights;
     s->packed_weights = d->packed_weights;
     s->scale = d->scale;
     s->zero = d->zero;
-    ONS_TRY(create(p, s, &r));
+    return s;
+}
+
+static onestep_status prepare_cut(ons_prep *p, const ons_onednn_desc *d, const ons_onednn_cut *c)
+{
+    const int threads = ons_cpu_set_threads(1);
+    state *s = p->state = create_state(d, c->n);
+    onestep_status st;
+
+    if (!s) {
+        st = ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to prepare %s", p->node->layer,
+                      ons_op_name(p->node->op));
+        goto fail;
+    }
+    pthread_once(&once, start);
+    ONS_TRY(judge(p, started));
+    ONS_TRY(create_pieces(p, s, d, c));
     if (s->free_weights && !s->packed_weights && s->kind != ONS_ONEDNN_CONV_GRAD_W)
         ONS_TRY(ons_onednn_share(p, &s->layout, &s->packed));
-    book_scratch(p, s, &r);
+    book_scratch(p, s, d);
     p->detail = s->name;
 fail:
     ons_cpu_set_threads(threads);
-    fini_recipe(&r);
     if (st != ONESTEP_OK)
         ons_onednn_destroy(p);
     return st;
+}
+
+/* Where oneDNN computes the whole but not the pieces, or not with the same weights, one thread does it all. */
+onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d)
+{
+    const ons_onednn_cut cut = ons_onednn_choose_cut(d, p->n_threads), whole = {1, 1};
+    onestep_status st = prepare_cut(p, d, &cut);
+
+    return st == ONESTEP_UNSUPPORTED && cut.n > 1 ? prepare_cut(p, d, &whole) : st;
+}
+
+static void destroy_piece(piece *x)
+{
+    for (int i = 0; i < N_MEMORIES; i++)
+        if (x->memory[i])
+            dnnl_memory_destroy(x->memory[i]);
+    if (x->primitive)
+        dnnl_primitive_destroy(x->primitive);
 }
 
 void ons_onednn_destroy(ons_prep *p)
@@ -525,21 +623,19 @@ void ons_onednn_destroy(ons_prep *p)
 
     if (!s)
         return;
-    for (int i = 0; i < N_MEMORIES; i++)
-        if (s->memory[i])
-            dnnl_memory_destroy(s->memory[i]);
-    if (s->primitive)
-        dnnl_primitive_destroy(s->primitive);
+    for (int i = 0; i < s->n_pieces; i++)
+        destroy_piece(&s->pieces[i]);
+    ons_free(s->pieces);
     ons_free(s);
     p->state = NULL;
 }
 
-static void point(state *s, int i, void *data)
+static void point(piece *x, int i, void *data)
 {
-    if (!s->memory[i] || s->handle[i] == data)
+    if (!x->memory[i] || x->handle[i] == data)
         return;
-    dnnl_memory_set_data_handle(s->memory[i], data);
-    s->handle[i] = data;
+    dnnl_memory_set_data_handle(x->memory[i], data);
+    x->handle[i] = data;
 }
 
 static void pack_weights(const state *s, void *packed, const void *plain)
@@ -565,41 +661,111 @@ static void scale_sums(const state *s, const void *packed, const float *bias, fl
     }
 }
 
+typedef struct run_job {
+    state *s;
+    void *const *data;
+    char *scratch;
+    char *weights;           /* of gradients, the first piece's */
+    char *bias;              /* the same; NULL: there is none */
+    atomic_int next, failed; /* failed: what oneDNN said, success so long as all went well */
+} run_job;
+
+static void point_piece(const run_job *j, piece *x, int i)
+{
+    const state *s = j->s;
+    const bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W;
+
+    for (int k = 0; k < ONS_ONEDNN_N_ROLES; k++)
+        if (k != WEIGHTS && k != BIAS && k != SCALE)
+            point(x, k, j->data[k] ? (char *)j->data[k] + x->offset[k] : NULL);
+    point(x, WEIGHTS, j->weights + (grad_w ? s->weights_bytes * (size_t)i : x->offset[WEIGHTS]));
+    point(x, BIAS, j->bias ? j->bias + (grad_w ? s->bias_bytes * (size_t)i : 0) : NULL);
+    point(x, SCALE, j->scratch + s->scale_at);
+    point(x, SCRATCHPAD, j->scratch + s->scratchpad_bytes * (size_t)i);
+}
+
+/* There may be more pieces than threads: whoever is free takes one. */
+static void run_pieces(void *context, int thread, int n_threads)
+{
+    run_job *j = context;
+    const int threads = ons_cpu_set_threads(1);
+
+    (void)thread;
+    (void)n_threads;
+    for (int i; (i = atomic_fetch_add(&j->next, 1)) < j->s->n_pieces;) {
+        piece *x = &j->s->pieces[i];
+        dnnl_status_t st;
+
+        point_piece(j, x, i);
+        st = dnnl_primitive_execute(x->primitive, stream, x->n_args, x->args);
+        if (st != dnnl_success)
+            atomic_store(&j->failed, (int)st);
+    }
+    ons_cpu_set_threads(threads);
+}
+
+typedef struct sum_job {
+    char *first;
+    size_t step; /* bytes */
+    int n;
+} sum_job;
+
+/* Onto the first piece's, the others in their order. */
+static void add_pieces(void *context, int64_t begin, int64_t end, int thread)
+{
+    const sum_job *j = context;
+    float *sum = (float *)j->first;
+
+    (void)thread;
+    for (int i = 1; i < j->n; i++) {
+        const float *x = (const float *)(j->first + j->step * (size_t)i);
+
+        for (int64_t k = begin; k < end; k++)
+            sum[k] += x[k];
+    }
+}
+
+static void finish_gradients(const ons_prep *p, const run_job *j)
+{
+    const state *s = j->s;
+    sum_job weights = {j->weights, s->weights_bytes, s->n_pieces}, bias = {j->bias, s->bias_bytes, s->n_pieces};
+
+    if (s->n_pieces > 1)
+        ons_parallel_for(p->n_threads, (int64_t)(s->layout.bytes / sizeof(float)), SUM_GRAIN, add_pieces,
+                         &weights);
+    ons_onednn_unpack(&s->layout, j->data[WEIGHTS], (const float *)j->weights);
+    if (s->n_pieces == 1 || !j->data[BIAS])
+        return;
+    add_pieces(&bias, 0, (int64_t)(s->bias_bytes / sizeof(float)), 0);
+    memcpy(j->data[BIAS], j->bias, s->bias_data_bytes);
+}
+
 onestep_status ons_onednn_run(const ons_prep *p, void *const data[ONS_ONEDNN_N_ROLES], void *scratch)
 {
     state *s = p->state;
-    bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W;
-    void *weights = s->packed          ? (void *)ons_packed_data(s->packed)
-                    : packs_weights(s) ? (char *)scratch + s->weights_at
-                                       : data[WEIGHTS];
-    dnnl_status_t done;
-    int threads;
+    const bool grad_w = s->kind == ONS_ONEDNN_CONV_GRAD_W;
+    run_job j = {.s = s, .data = data, .scratch = scratch, .weights = data[WEIGHTS], .bias = data[BIAS]};
 
+    if (s->packed)
+        j.weights = (char *)ons_packed_data(s->packed);
+    else if (packs_weights(s))
+        j.weights = (char *)scratch + s->weights_at;
     if (packs_weights(s) && !grad_w)
-        pack_weights(s, weights, data[WEIGHTS]);
-    for (int i = 0; i < ONS_ONEDNN_N_ROLES; i++)
-        point(s, i, i == WEIGHTS ? weights : data[i]);
-    if (grad_w && !data[BIAS])
-        point(s, BIAS, (char *)scratch + s->bias_at);
-    point(s, SCRATCHPAD, scratch);
+        pack_weights(s, j.weights, data[WEIGHTS]);
+    if (grad_w && (s->n_pieces > 1 || !data[BIAS]))
+        j.bias = (char *)scratch + s->bias_at;
     if (s->layout.dtype == ONS_I8) {
-        float *bias = (float *)((char *)scratch + s->bias_at),
-              *scale = (float *)((char *)scratch + s->scale_at);
-
-        scale_sums(s, weights, data[BIAS], bias, scale);
-        point(s, BIAS, bias);
-        point(s, SCALE, scale);
+        j.bias = (char *)scratch + s->bias_at;
+        scale_sums(s, j.weights, data[BIAS], (float *)j.bias, (float *)((char *)scratch + s->scale_at));
     }
-    threads = ons_cpu_set_threads(1);
-    done = dnnl_primitive_execute(s->primitive, stream, s->n_args, s->args);
-    ons_cpu_set_threads(threads);
-    if (done != dnnl_success)
+    ons_parallel(s->n_pieces < p->n_threads ? s->n_pieces : p->n_threads, run_pieces, &j);
+    if (j.failed != dnnl_success)
         return ons_fail(
             ONESTEP_INTERNAL,
             "%s: oneDNN could not run %s (%s, its status %d); ONEDNN_MAX_CPU_ISA=SSE41 does without it",
-            p->node->layer, ons_op_name(p->node->op), s->name, (int)done);
+            p->node->layer, ons_op_name(p->node->op), s->name, (int)j.failed);
     if (grad_w)
-        ons_onednn_unpack(&s->layout, data[WEIGHTS], weights);
+        finish_gradients(p, &j);
     return ONESTEP_OK;
 }
 

@@ -1,6 +1,7 @@
 /*
  * oneDNN's products as kernels. The rows (onednn_conv.c, onednn_matmul.c) describe a product by its tensors;
- * onednn.c makes the primitive, books its scratchpad and runs it; onednn_weights.c moves weights into the
+ * onednn_cut.c cuts it into pieces; onednn.c makes a primitive of each, books their scratchpads and runs them,
+ * every one on one thread, so that oneDNN waits for nobody; onednn_weights.c moves weights into the
  * layout that the primitive wants and weight gradients out of it.
  */
 #ifndef ONS_CPU_ONEDNN_H
@@ -58,8 +59,18 @@ typedef struct ons_onednn_layout {
     int n_threads;
 } ons_onednn_layout;
 
+/* Pieces of a product, which depend on its shape and the number of threads alone. */
+typedef struct ons_onednn_cut {
+    int n;     /* pieces */
+    int bands; /* per image; of a matrix product: more than 1 where rows are cut, not the batch */
+} ons_onednn_cut;
+ons_onednn_cut ons_onednn_choose_cut(const ons_onednn_desc *d, int n_threads);
+/* Piece i, and where its operands begin within the whole ones, in bytes. */
+void ons_onednn_cut_piece(const ons_onednn_desc *whole, const ons_onednn_cut *c, int i, ons_onednn_desc *piece,
+                          size_t offset[ONS_ONEDNN_N_ROLES]);
+
 /*
- * Makes the primitive for p->node: sets state, detail and scratch. UNSUPPORTED, saying why, when oneDNN has no
+ * Makes the primitives for p->node: sets state, detail and scratch. UNSUPPORTED, saying why, when oneDNN has no
  * implementation or none worth running. Weights that are a parameter get a packed copy in its set.
  */
 onestep_status ons_onednn_prepare(ons_prep *p, const ons_onednn_desc *d) ONESTEP_CHECK;
