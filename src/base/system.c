@@ -2,7 +2,9 @@
  * Time, cores, memory and interruption, as Linux tells them.
  *
  * Cores: the affinity mask, not the machine, is what counts in containers and under taskset; siblings of one
- * core are counted once, through sysfs. Where sysfs is missing every allowed CPU counts as a core.
+ * core are counted once, through sysfs. Where sysfs is missing every allowed CPU counts as a core. A cgroup's
+ * quota caps them, rounded to the nearest: a further thread brings work where half a core or more is left for
+ * it, and below that mostly pauses in which the others wait for it.
  */
 #include "base/system.h"
 
@@ -53,6 +55,15 @@ static int find_first_sibling(int cpu, const cpu_set_t *allowed)
     return first;
 }
 
+static int cap_by_quota(int n)
+{
+    const double quota = ons_cpu_quota("");
+
+    if (quota > 0 && quota + 0.5 < n)
+        n = (int)(quota + 0.5);
+    return n > 0 ? n : 1;
+}
+
 int ons_physical_cores(void)
 {
     cpu_set_t allowed;
@@ -61,12 +72,12 @@ int ons_physical_cores(void)
     CPU_ZERO(&allowed);
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
         long online = sysconf(_SC_NPROCESSORS_ONLN);
-        return online > 0 ? (int)online : 1;
+        return cap_by_quota(online > 0 ? (int)online : 1);
     }
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed) && find_first_sibling(cpu, &allowed) == cpu)
             n++;
-    return n > 0 ? n : 1;
+    return cap_by_quota(n);
 }
 
 /* The first number in a file of one line; -1 where there is none ("max" of a cgroup). */

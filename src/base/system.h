@@ -7,8 +7,12 @@
 
 #include "base/stop.h"
 
-double ons_now_s(void);            /* monotonic clock */
-int ons_physical_cores(void);      /* cores this process may run on, SMT siblings counted once; >= 1 */
+double ons_now_s(void); /* monotonic clock */
+/* Cores this process may run on, SMT siblings counted once, and no more than the quota of its cgroup rounded to
+ * a whole number; >= 1. */
+int ons_physical_cores(void);
+/* The quota of CPU time in cores; 0: none. root: "" (tests give a made-up tree). */
+double ons_cpu_quota(const char *root);
 size_t ons_available_memory(void); /* bytes that can be had without swapping */
 size_t ons_peak_rss(void);         /* bytes */
 
