@@ -9,8 +9,6 @@ shift
 log=$build/meson-logs/testlog.json
 rm -f "$log"
 code=0
-# Tests run beside each other: threads that spin while they wait would take the cores from one another.
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 # A program's cases reach the log whole; --print-errorlogs shows those of failing ones.
 meson test -C "$build" --print-errorlogs "$@" || code=$?
 [ -f "$log" ] || {

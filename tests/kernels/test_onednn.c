@@ -233,6 +233,76 @@ static void weights_are_packed_straight_from_a_file(void **state)
     assert_false(ons_onednn_takes_file(&l, &conv)); /* rows and columns seen as one */
 }
 
+/* Rows that piece i has of an operand, beginning at *first. */
+static int64_t piece_rows(const ons_onednn_tensor *whole, const ons_onednn_tensor *cut, size_t offset,
+                          int64_t *image, int64_t *first)
+{
+    const int64_t at = (int64_t)(offset / ons_dtype_size(whole->dtype));
+
+    *image = at / whole->stride[0];
+    *first = at % whole->stride[0] / whole->stride[2];
+    return cut->d[2];
+}
+
+/* Every row of the result is computed once, from the rows that the whole convolution takes for it. */
+static void check_cut(const ons_onednn_desc *d, int n_threads)
+{
+    const ons_onednn_cut c = ons_onednn_choose_cut(d, n_threads);
+    const int of = d->kind == ONS_ONEDNN_CONV_GRAD_X ? ONS_ONEDNN_SRC : ONS_ONEDNN_DST;
+    const int64_t k = d->at[ONS_ONEDNN_WEIGHTS].d[2];
+    int64_t done = 0;
+
+    assert_true(c.n >= 1 && c.n <= 8 * n_threads);
+    for (int i = 0; i < c.n; i++) {
+        size_t offset[ONS_ONEDNN_N_ROLES];
+        ons_onednn_desc p;
+        int64_t image[2], x0, y0, h, oh;
+
+        ons_onednn_cut_piece(d, &c, i, &p, offset);
+        h = piece_rows(&d->at[ONS_ONEDNN_SRC], &p.at[ONS_ONEDNN_SRC], offset[ONS_ONEDNN_SRC], &image[0], &x0);
+        oh = piece_rows(&d->at[ONS_ONEDNN_DST], &p.at[ONS_ONEDNN_DST], offset[ONS_ONEDNN_DST], &image[1], &y0);
+        assert_int_equal(image[0], image[1]);
+        assert_true(p.pad_before[0] >= 0 && p.pad_after[0] >= 0);
+        assert_int_equal((h + p.pad_before[0] + p.pad_after[0] - k) / d->stride + 1, oh);
+        assert_int_equal(x0 - p.pad_before[0], y0 * d->stride - d->pad_before[0]);
+        assert_int_equal(image[0] * d->at[of].d[2] + (of == ONS_ONEDNN_SRC ? x0 : y0), done);
+        done += p.at[of].d[0] * p.at[of].d[2];
+    }
+    assert_int_equal(done, d->at[of].d[0] * d->at[of].d[2]);
+}
+
+static ons_onednn_tensor image_tensor(int64_t n, int64_t h, int64_t c)
+{
+    return (ons_onednn_tensor){.n = 4, .d = {n, c, h, h}, .stride = {h * h * c, 1, h * c, c}};
+}
+
+static void pieces_are_the_whole(void **state)
+{
+    static const struct {
+        int64_t n, h, k, stride, before, after;
+    } shapes[] = {{1, 32, 3, 1, 1, 1}, {1, 33, 3, 2, 1, 1}, {1, 32, 3, 2, 0, 1}, {3, 17, 3, 1, 2, 0},
+                  {2, 16, 1, 1, 0, 0}, {5, 20, 5, 1, 2, 2}, {1, 24, 4, 4, 0, 0}, {9, 8, 3, 1, 1, 1},
+                  {1, 32, 1, 2, 0, 0}, {40, 9, 3, 2, 1, 1}, {1, 3, 3, 1, 1, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int n_threads = 1; n_threads <= 17; n_threads++)
+            for (int kind = ONS_ONEDNN_CONV; kind <= ONS_ONEDNN_CONV_GRAD_W; kind++) {
+                const int64_t h = shapes[i].h, k = shapes[i].k, s = shapes[i].stride;
+                const int64_t oh = (h + shapes[i].before + shapes[i].after - k) / s + 1;
+                ons_onednn_desc d = {.kind = (ons_onednn_kind)kind,
+                                     .free_weights = true,
+                                     .stride = s,
+                                     .pad_before = {shapes[i].before, shapes[i].before},
+                                     .pad_after = {shapes[i].after, shapes[i].after}};
+
+                d.at[ONS_ONEDNN_SRC] = image_tensor(shapes[i].n, h, 64);
+                d.at[ONS_ONEDNN_DST] = image_tensor(shapes[i].n, oh, 256);
+                d.at[ONS_ONEDNN_WEIGHTS] = image_tensor(256, k, 64);
+                check_cut(&d, n_threads);
+            }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +310,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(native_precision_is_capped),
         cmocka_unit_test(weights_are_rounded_and_follow),
         cmocka_unit_test(weights_are_packed_straight_from_a_file),
+        cmocka_unit_test(pieces_are_the_whole),
     };
 
     if (argc > 1 && !strcmp(argv[1], "capped"))
