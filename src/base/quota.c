@@ -74,7 +74,7 @@ static bool read_line(char *line, char **group, bool *second_version)
     return *second_version;
 }
 
-double ons_cpu_quota(const char *root)
+double ons_quota_cores(const char *root)
 {
     char path[PATH_SIZE], line[PATH_SIZE], *group;
     double least = 0;

@@ -57,7 +57,7 @@ static int find_first_sibling(int cpu, const cpu_set_t *allowed)
 
 static int cap_by_quota(int n)
 {
-    const double quota = ons_cpu_quota("");
+    const double quota = ons_quota_cores("");
 
     if (quota > 0 && quota + 0.5 < n)
         n = (int)(quota + 0.5);

@@ -12,7 +12,7 @@ double ons_now_s(void); /* monotonic clock */
  * a whole number; >= 1. */
 int ons_physical_cores(void);
 /* The quota of CPU time in cores; 0: none. root: "" (tests give a made-up tree). */
-double ons_cpu_quota(const char *root);
+double ons_quota_cores(const char *root);
 size_t ons_available_memory(void); /* bytes that can be had without swapping */
 size_t ons_peak_rss(void);         /* bytes */
 

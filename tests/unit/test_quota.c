@@ -38,9 +38,9 @@ static int remove_root(void **state)
 static void no_tree_is_no_quota(void **state)
 {
     (void)state;
-    assert_true(ons_cpu_quota(root) == 0);
+    assert_true(ons_quota_cores(root) == 0);
     put("proc/self/cgroup", "0::/job\nnonsense\n");
-    assert_true(ons_cpu_quota(root) == 0);
+    assert_true(ons_quota_cores(root) == 0);
 }
 
 static void the_second_version_counts_every_group_above(void **state)
@@ -48,13 +48,13 @@ static void the_second_version_counts_every_group_above(void **state)
     (void)state;
     put("proc/self/cgroup", "0::/slice/job\n");
     put("sys/fs/cgroup/slice/job/cpu.max", "max 100000\n");
-    assert_true(ons_cpu_quota(root) == 0);
+    assert_true(ons_quota_cores(root) == 0);
     put("sys/fs/cgroup/slice/job/cpu.max", "300000 100000\n");
-    assert_true(ons_cpu_quota(root) == 3);
+    assert_true(ons_quota_cores(root) == 3);
     put("sys/fs/cgroup/slice/cpu.max", "150000 100000\n");
-    assert_true(ons_cpu_quota(root) == 1.5);
+    assert_true(ons_quota_cores(root) == 1.5);
     put("sys/fs/cgroup/cpu.max", "50000 100000\n"); /* a container's own group, mounted as the root */
-    assert_true(ons_cpu_quota(root) == 0.5);
+    assert_true(ons_quota_cores(root) == 0.5);
 }
 
 static void the_first_version_has_two_files(void **state)
@@ -63,11 +63,11 @@ static void the_first_version_has_two_files(void **state)
     put("proc/self/cgroup", "4:memory:/a\n3:cpuset:/b\n2:cpu,cpuacct:/docker/c\n0::/\n");
     put("sys/fs/cgroup/cpu/docker/c/cpu.cfs_quota_us", "-1\n");
     put("sys/fs/cgroup/cpu/docker/c/cpu.cfs_period_us", "100000\n");
-    assert_true(ons_cpu_quota(root) == 0);
+    assert_true(ons_quota_cores(root) == 0);
     put("sys/fs/cgroup/cpu/docker/c/cpu.cfs_quota_us", "200000\n");
-    assert_true(ons_cpu_quota(root) == 2);
+    assert_true(ons_quota_cores(root) == 2);
     put("sys/fs/cgroup/cpu/docker/c/cpu.cfs_period_us", "0\n");
-    assert_true(ons_cpu_quota(root) == 0);
+    assert_true(ons_quota_cores(root) == 0);
 }
 
 int main(void)
