@@ -194,6 +194,17 @@ bool ons_fields_preset(const ons_field *table, void *values, const ons_field **w
     return true;
 }
 
+size_t ons_field_size(const ons_field *f)
+{
+    static const size_t sizes[] = {[ONS_FIELD_FLAG] = sizeof(bool),         [ONS_FIELD_INT] = sizeof(int),
+                                   [ONS_FIELD_U64] = sizeof(uint64_t),      [ONS_FIELD_REAL] = sizeof(double),
+                                   [ONS_FIELD_TEXT] = sizeof(const char *), [ONS_FIELD_CHOICE] = sizeof(int),
+                                   [ONS_FIELD_LIST] = sizeof(ons_int_list), [ONS_FIELD_SEED] = sizeof(ons_seed),
+                                   [ONS_FIELD_TEXTS] = sizeof(ons_texts),   [ONS_FIELD_SIZE] = sizeof(size_t)};
+
+    return sizes[f->type];
+}
+
 static bool is_called(const char *own, const char *name, size_t length)
 {
     if (!own || strlen(own) != length)

@@ -52,11 +52,13 @@ typedef struct ons_field {
     const char *choices; /* ONS_FIELD_CHOICE */
     const char *help;
     bool required;
-    const char *synonym; /* another name, as other programs have it; NULL: none */
+    const char *synonym;        /* another name, as other programs have it; NULL: none */
+    const char *(*names)(void); /* texts that it takes, from their own table, for the help; NULL: any */
 } ons_field;
 
 /* Parses `text` into the field's value in `values`; false and a reason (what was expected) in why[]. */
 bool ons_field_set(const ons_field *f, void *values, const char *text, char *why, size_t why_size);
+size_t ons_field_size(const ons_field *f); /* bytes of its value */
 /* Does a number fit the field's range? As above. */
 bool ons_field_fits(const ons_field *f, double value, char *why, size_t why_size);
 /* Fills in the table's defaults; false: one does not parse, *wrong is its row. */

@@ -10,6 +10,8 @@
 #include "base/memory.h"
 #include "base/system.h"
 #include "cli/show.h"
+#include "io/field_json.h"
+#include "io/json.h"
 
 static const ons_field output[] = {
     {'o', "output", ONS_FIELD_TEXT, offsetof(generate_args, output), .unit = "FILE|DIR|-",
@@ -21,6 +23,10 @@ static const ons_field output[] = {
     {0, "title", ONS_FIELD_TEXT, offsetof(generate_args, title), .help = "line above the contact sheet"},
     {'i', "init-img", ONS_FIELD_TEXT, offsetof(generate_args, init), .unit = "FILE",
      .help = "image to image: begin with this PNG or JPEG"},
+    {0, "settings", ONS_FIELD_TEXT, offsetof(generate_args, settings), .unit = "FILE",
+     .help =
+         "JSON object of settings by the names of these options: {\"prompt\": \"red heart\", \"steps\": 4}; "
+         "options that are given as well count more"},
     {0, "show", ONS_FIELD_FLAG, offsetof(generate_args, show), .help = "draw in the terminal as well"},
     {0, "json", ONS_FIELD_FLAG, offsetof(generate_args, json),
      .help = "print settings, files and times as JSON on standard output"},
@@ -34,10 +40,40 @@ static const ons_field memory[] = {
     {0},
 };
 
-static int check_arguments(const cli_call *call)
+static void warn_unknown(void *user, const char *key)
 {
-    const generate_args *a = call->values;
-    const ons_request *q = &a->request;
+    ons_warn("%s: there is no setting %s", (const char *)user, key);
+}
+
+/* Options that were given, over what the file says. */
+static void take_given(generate_job *j)
+{
+    for (const ons_field *f = ons_request_fields; f->name; f++)
+        if (cli_given(j->call, f->name))
+            memcpy((char *)&j->request + f->offset, (const char *)&j->args->request + f->offset,
+                   ons_field_size(f));
+}
+
+static onestep_status read_settings(generate_job *j)
+{
+    const char *path = j->args->settings;
+    onestep_status st;
+
+    if (!path)
+        return ONESTEP_OK;
+    ONS_TRY(ons_json_load(path, &j->settings));
+    ONS_TRY(
+        ons_fields_read_json(ons_request_fields, &j->request, j->settings, path, warn_unknown, (void *)path));
+    take_given(j);
+fail:
+    return st;
+}
+
+static int check_arguments(const generate_job *j)
+{
+    const generate_args *a = j->args;
+    const cli_call *call = j->call;
+    const ons_request *q = &j->request;
 
     if (a->init && q->strength == 0)
         return cli_usage(call->command, "--strength 0 would take no step");
@@ -191,13 +227,15 @@ static int run(const cli_call *call)
 {
     const generate_args *a = call->values;
     generate_job j = {.call = call, .args = a, .request = a->request};
-    int code = check_arguments(call);
+    int code;
 
-    if (code)
-        return code;
     cli_apply_common(&a->common);
-    j.request.seed = (ons_seed){.value = cli_seed_value(&a->request.seed)};
-    code = cli_finish(collect_prompts(&j));
+    code = cli_finish(read_settings(&j));
+    if (code == 0)
+        code = check_arguments(&j);
+    j.request.seed = (ons_seed){.value = cli_seed_value(&j.request.seed)};
+    if (code == 0)
+        code = cli_finish(collect_prompts(&j));
     if (code == 0)
         code = generate_plan_output(&j);
     if (code == 0)
@@ -209,6 +247,7 @@ static int run(const cli_call *call)
     ons_free(j.prompts);
     ons_free(j.file);
     ons_free(j.init);
+    json_decref(j.settings);
     return code;
 }
 

@@ -38,6 +38,10 @@ static void print_man_option(FILE *f, const ons_field *o)
     print_troff(f, word);
     fputs("\\fR\n", f);
     print_troff(f, o->help);
+    if (o->names) {
+        fputs("; one of ", f);
+        print_troff(f, o->names());
+    }
     if (o->preset || o->min != 0 || o->max != 0)
         fputc('.', f);
     if (o->preset) {

@@ -13,7 +13,8 @@ typedef struct generate_args {
     cli_model model;
     ons_request request;
     const char *output, *prompts, *title;
-    const char *init; /* picture to begin with */
+    const char *init;     /* picture to begin with */
+    const char *settings; /* JSON */
     size_t max_memory;
     bool show, json;
 } generate_args;
@@ -24,6 +25,7 @@ typedef struct generate_job {
     ons_model *model;
     ons_request request;
     ons_compute compute;
+    struct json_t *settings;      /* of --settings; the request's texts may point into it */
     cli_prompts texts, negatives; /* what was typed or read, as UTF-8; at most one negative prompt */
     const char **prompts;         /* one per picture, of `texts` */
     bool to_stdout, to_folder;

@@ -55,7 +55,8 @@ static void print_option(FILE *f, const cli_command *command, const ons_field *o
     if (o->synonym)
         snprintf(notes + strlen(notes), sizeof notes - strlen(notes), "%salso --%s", *notes ? "; " : "",
                  o->synonym);
-    snprintf(help, sizeof help, "%s%s%s%s%s", o->help, *notes ? " (" : "", notes, *notes ? ")" : "",
+    snprintf(help, sizeof help, "%s%s%s%s%s%s%s", o->help, o->names ? "; one of " : "",
+             o->names ? o->names() : "", *notes ? " (" : "", notes, *notes ? ")" : "",
              cli_is_required(command, o) ? " (required)" : "");
     column = fprintf(f, "%s", left);
     if (column >= HELP_COLUMN)

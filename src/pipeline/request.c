@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "diffusion/sampler.h"
 
 const ons_field ons_request_fields[] = {
     {'p', "prompt", ONS_FIELD_TEXT, offsetof(ons_request, prompt), .help = "what to draw"},
@@ -27,8 +28,8 @@ const ons_field ons_request_fields[] = {
     {0, "cfg-scale", ONS_FIELD_REAL, offsetof(ons_request, guidance), .min = -1, .max = 100, .preset = "-1",
      .help = "guidance; 0 and 1 are off; -1: the model's own, off for a student", .synonym = "guidance-scale"},
     {0, "sampler", ONS_FIELD_TEXT, offsetof(ons_request, sampler), .unit = "NAME",
-     .help = "ddim, plms, euler, euler_a, heun, dpm++2m or lcm; default the model's own",
-     .synonym = "sampling-method"},
+     .help = "of the diffusion process; default the model's own", .synonym = "sampling-method",
+     .names = ons_sampler_names},
     {0, "rng", ONS_FIELD_CHOICE, offsetof(ons_request, noise), .choices = "philox|torch", .preset = "philox",
      .help = "starting noise; torch: what torch.randn gives for the seed on a CPU"},
     {0, "batch-size", ONS_FIELD_INT, offsetof(ons_request, batch_size), .max = 1024, .preset = "0",

@@ -186,6 +186,30 @@ static void settings_stand_in_the_picture(void **state)
     free_run(&r);
 }
 
+static void settings_come_from_a_file_and_options_count_more(void **state)
+{
+    program_run r = {0};
+    char *a = strdup(in_folder(folder, "typed.png")), *b = strdup(in_folder(folder, "read.png"));
+    char *settings = strdup(in_folder(folder, "settings.json"));
+
+    (void)state;
+    write_text(settings,
+               "{\"prompt\": \"a cat\", \"steps\": 3, \"cfg_scale\": 2.5, \"seed\": 9, \"url\": \"x\"}");
+    run_program(&r, "generate", "-m", teacher, "-p", "a cat", "-s", "5", "--steps", "3", "--cfg-scale", "2.5",
+                "-o", a, NULL);
+    expect(&r, 0, NULL);
+    run_program(&r, "generate", "-m", teacher, "--settings", settings, "-s", "5", "-o", b, NULL);
+    expect(&r, 0, "there is no setting url");
+    assert_same_picture(a, b, true);
+    write_text(settings, "{\"steps\": \"many\"}");
+    run_program(&r, "generate", "-m", teacher, "-p", "x", "--settings", settings, "-o", b, NULL);
+    expect(&r, 2, "steps: a whole number is expected");
+    free_run(&r);
+    free(a);
+    free(b);
+    free(settings);
+}
+
 static void a_student_takes_one_step_at_its_timestep(void **state)
 {
     program_run r = {0};
@@ -508,6 +532,7 @@ int main(void)
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(without_a_seed_every_run_is_another),
         cmocka_unit_test(settings_stand_in_the_picture),
+        cmocka_unit_test(settings_come_from_a_file_and_options_count_more),
         cmocka_unit_test(a_student_takes_one_step_at_its_timestep),
         cmocka_unit_test(settings_without_effect_are_pointed_out),
         cmocka_unit_test(guidance_and_negative_prompt_matter),
