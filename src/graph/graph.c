@@ -16,11 +16,14 @@ const ons_op_row ons_op_rows[ONS_N_OPS] = {
 #define VIEW ONS_ROLE_VIEW
 #define UNARY ONS_ROLE_UNARY
 #define COMPUTED ONS_ROLE_COMPUTED
+/* Braces in macros, which versions of clang-format lay out differently. */
+/* clang-format off */
 #define FULL {ONS_STORES_FULL, 0, 0}
 #define BETWEEN BETWEEN_BUT(0, 0x1)
 #define PRODUCT PRODUCT_BUT(0, 0x1)
 #define BETWEEN_BUT(f32_in, low_out) {ONS_STORES_BETWEEN, f32_in, low_out}
 #define PRODUCT_BUT(f32_in, low_out) {ONS_STORES_PRODUCT, f32_in, low_out}
+/* clang-format on */
 #define NONE ONS_SLICES_NONE
 #define ROWS ONS_SLICES_ROWS
 #define SAMPLES ONS_SLICES_SAMPLES

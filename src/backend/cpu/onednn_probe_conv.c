@@ -39,8 +39,8 @@ static dnnl_memory_desc_t make_desc(const dnnl_dims_t dims, dnnl_data_type_t typ
     return md;
 }
 
-static void make_primitive_desc(conv *b, int which, dnnl_alg_kind_t alg,
-                                const dnnl_dims_t dims[3], dnnl_primitive_desc_t *pd)
+static void make_primitive_desc(conv *b, int which, dnnl_alg_kind_t alg, const dnnl_dims_t dims[3],
+                                dnnl_primitive_desc_t *pd)
 {
     const dnnl_dims_t ones = {1, 1}, zeros = {0, 0};
     dnnl_memory_desc_t x = make_desc(dims[X], type_of(b, which, X)),
@@ -63,8 +63,8 @@ static void make_primitive_desc(conv *b, int which, dnnl_alg_kind_t alg,
 #else
 typedef const dnnl_memory_desc_t *const_dnnl_memory_desc_t;
 
-static void make_primitive_desc(conv *b, int which, dnnl_alg_kind_t alg,
-                                const dnnl_dims_t dims[3], dnnl_primitive_desc_t *pd)
+static void make_primitive_desc(conv *b, int which, dnnl_alg_kind_t alg, const dnnl_dims_t dims[3],
+                                dnnl_primitive_desc_t *pd)
 {
     const dnnl_dims_t ones = {1, 1};
     dnnl_memory_desc_t md[3];
@@ -171,9 +171,8 @@ ons_probe *ons_onednn_probe_conv(const ons_node *n, int n_threads, bool fast)
     const int which = n->op == ONS_OP_CONV2D ? 0 : n->op == ONS_OP_CONV2D_GRAD_X ? 1 : 2;
     const ons_shape *x = which == 1 ? &n->out[0]->shape : &n->in[0]->shape,
                     *w = which == 2 ? &n->out[0]->shape : &n->in[1]->shape;
-    const dnnl_dims_t dims[3] = {{x->d[0], x->d[3], x->d[1], x->d[1]},
-                                 {w->d[0], x->d[3], 3, 3},
-                                 {x->d[0], w->d[0], x->d[1], x->d[1]}};
+    const dnnl_dims_t dims[3] = {
+        {x->d[0], x->d[3], x->d[1], x->d[1]}, {w->d[0], x->d[3], 3, 3}, {x->d[0], w->d[0], x->d[1], x->d[1]}};
     conv *b;
 
     if (!is_ordinary(n, x) || w->d[1] != 3 || w->d[2] != 3 || !(b = ons_calloc(1, sizeof *b)))
