@@ -108,10 +108,6 @@ void ons_plan_bind_params(ons_plan *p, int slot, ons_params *params);
  * writes it there, whatever memory the backend computes in. Before allocate. */
 onestep_status ons_plan_bind_output(ons_plan *p, const char *name, void *data) ONESTEP_CHECK;
 
-/* Buffers by name, valid after ons_plan_allocate; NULL: no such input/output. Element type is the declared one
- * (F64 on ref64). */
-void *ons_plan_input(ons_plan *p, const char *name);
-const void *ons_plan_result(ons_plan *p, const char *name);
 /*
  * Elements [at, at + n) of an input or of a result, in and out of the caller's memory; after ons_plan_allocate.
  * Memory has the value's declared type (f32 also where the backend computes in double, i32 for numbers of

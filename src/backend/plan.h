@@ -90,6 +90,10 @@ onestep_status ons_plan_check_params(const ons_plan *p) ONESTEP_CHECK;
 onestep_status ons_plan_prepare_again(ons_plan *p) ONESTEP_CHECK;
 
 /* plan_bind.c */
+/* Buffers by name, valid after ons_plan_allocate; NULL: no such input/output. Element type is the declared one
+ * (F64 on ref64). */
+void *ons_plan_input(ons_plan *p, const char *name);
+const void *ons_plan_result(ons_plan *p, const char *name);
 onestep_status
 ons_plan_settle_bindings(ons_plan *p) ONESTEP_CHECK; /* who owns which memory; before the arena is made */
 void ons_plan_copy_results(const ons_plan *p);       /* after a run */

@@ -4,7 +4,7 @@
  */
 #include "pipeline/calibrate_impl.h"
 
-#include <string.h>
+#include "base/memory.h"
 
 static const char *const names[] = {"x", "w", "a", "b"};
 
@@ -48,15 +48,6 @@ fail:
     return st;
 }
 
-static void put(ons_plan *p, const char *name, const void *data)
-{
-    const ons_value *v = ons_plan_find(p, name);
-    void *dst = v ? ons_plan_input(p, name) : NULL;
-
-    if (dst)
-        memcpy(dst, data, (size_t)ons_shape_count(&v->shape) * ons_dtype_size(v->dtype));
-}
-
 /* Sums of squares over all elements; a residual is no part of the product's own. */
 static void add_squares(ons_seen_layer *l, const ons_node *n, const ons_args *args, const uint16_t *got)
 {
@@ -87,7 +78,7 @@ static onestep_status run_8_bits(const ons_seen *s, const ons_seen_layer *l, con
     ONS_TRY(ons_plan_create(&g, &o, &p));
     ONS_TRY(ons_plan_allocate(p));
     for (int i = 0; i < n->n_in; i++)
-        put(p, names[i], args->in[i]);
+        ONS_TRY(ons_plan_write(p, names[i], 0, args->in[i], (size_t)ons_shape_count(&n->in[i]->shape)));
     ONS_TRY(ons_plan_run(p));
     *out = p;
     return ONESTEP_OK;
@@ -96,25 +87,36 @@ fail:
     return st;
 }
 
-onestep_status ons_seen_measure(const ons_seen *s, ons_seen_layer *l, const ons_node *n, const ons_args *args)
+/* Its result, in bf16. */
+static onestep_status read_8_bits(const ons_seen *s, const ons_seen_layer *l, const ons_node *n,
+                                  const ons_args *args, uint16_t *y)
 {
     ons_plan *p = NULL;
-    const onestep_status st = run_8_bits(s, l, n, args, &p);
+    onestep_status st;
 
-    if (st == ONESTEP_OK)
-        add_squares(l, n, args, ons_plan_result(p, "y"));
+    ONS_TRY(run_8_bits(s, l, n, args, &p));
+    st = ons_plan_read(p, "y", 0, y, (size_t)ons_shape_count(&n->out[0]->shape));
+fail:
     ons_plan_destroy(&p);
+    return st;
+}
+
+onestep_status ons_seen_measure(const ons_seen *s, ons_seen_layer *l, const ons_node *n, const ons_args *args)
+{
+    uint16_t *y = ons_malloc((size_t)ons_shape_count(&n->out[0]->shape) * sizeof *y);
+    onestep_status st;
+
+    if (!y)
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory for its result", n->layer);
+    ONS_TRY(read_8_bits(s, l, n, args, y));
+    add_squares(l, n, args, y);
+fail:
+    ons_free(y);
     return st;
 }
 
 onestep_status ons_seen_replace(const ons_seen *s, const ons_seen_layer *l, const ons_node *n,
                                 const ons_args *args)
 {
-    ons_plan *p = NULL;
-    const onestep_status st = run_8_bits(s, l, n, args, &p);
-
-    if (st == ONESTEP_OK)
-        memcpy(args->out[0], ons_plan_result(p, "y"), (size_t)ons_shape_count(&n->out[0]->shape) * 2);
-    ons_plan_destroy(&p);
-    return st;
+    return read_8_bits(s, l, n, args, args->out[0]);
 }

@@ -36,10 +36,10 @@ static onestep_status measure(ons_model *m, ons_runner *r, double *likeness)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to try its network", m->path);
     ONS_TRY(ons_runner_unet_plan(r, (ons_unet_key){.timestep = m->schedule.n - 1}, &unet));
     ons_randn(1, 0, 0, r->input, n);
-    ons_runner_put(r, unet, "x", 0, r->input, n);
-    ons_runner_put(r, unet, "context", 0, empty, n_context);
+    ONS_TRY(ons_plan_write(unet, "x", 0, r->input, n));
+    ONS_TRY(ons_plan_write(unet, "context", 0, empty, n_context));
     ONS_TRY(ons_plan_run(unet));
-    ons_runner_get(r, unet, "eps", r->output, n);
+    ONS_TRY(ons_plan_read(unet, "eps", 0, r->output, n));
     *likeness = cosine(r->input, r->output, n);
 fail:
     ons_free(empty);

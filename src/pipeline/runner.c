@@ -176,10 +176,10 @@ static onestep_status set_contexts(ons_runner *r, ons_plan *unet, bool guided, c
     if (guided)
         ONS_TRY(ons_runner_encode(r, b->n, b->negatives));
     for (int i = 0; i < b->n; i++) {
-        ons_runner_put(r, unet, "context", (size_t)i * size, ons_runner_context(r, b->prompts[i]), size);
+        ONS_TRY(ons_plan_write(unet, "context", (size_t)i * size, ons_runner_context(r, b->prompts[i]), size));
         if (guided)
-            ons_runner_put(r, unet, "context", (size_t)(r->options.batch + i) * size,
-                           ons_runner_context(r, b->negatives[i]), size);
+            ONS_TRY(ons_plan_write(unet, "context", (size_t)(r->options.batch + i) * size,
+                                   ons_runner_context(r, b->negatives[i]), size));
     }
     r->stats.text_s += ons_now_s() - start_s;
     return ONESTEP_OK;
@@ -229,11 +229,11 @@ static onestep_status evaluate(ons_runner *r, ons_plan *unet, bool guided, doubl
     const float time = (float)t;
     onestep_status st;
 
-    ons_runner_put(r, unet, "x", 0, r->input, n_values);
+    ONS_TRY(ons_plan_write(unet, "x", 0, r->input, n_values));
     for (int i = 0; i < r->options.batch; i++)
-        ons_runner_put(r, unet, "t", (size_t)i, &time, 1);
+        ONS_TRY(ons_plan_write(unet, "t", (size_t)i, &time, 1));
     ONS_TRY(ons_runner_run_plan(r, unet));
-    ons_runner_get(r, unet, "eps", r->output, n_values);
+    ONS_TRY(ons_plan_read(unet, "eps", 0, r->output, n_values));
     r->stats.n_evaluations += guided ? 2 : 1;
     r->stats.flops += ons_plan_flops(unet);
     r->stats.unet_flops += ons_plan_flops(unet);
@@ -347,7 +347,7 @@ onestep_status ons_runner_run(ons_runner *r, const ons_request *q, const ons_res
     ONS_TRY(set_contexts(r, unet, key.guided, b));
     end_text(r);
     if (key.guided)
-        ons_runner_put(r, unet, "guidance", 0, &(float){(float)set->guidance}, 1);
+        ONS_TRY(ons_plan_write(unet, "guidance", 0, &(float){(float)set->guidance}, 1));
     ONS_TRY(sample(r, (ons_noise_kind)q->noise, set, unet, b));
     end_unet(r);
     if (b->rgb)

@@ -28,10 +28,10 @@ static onestep_status decode_whole(ons_runner *r, int n, const float *latents, f
 {
     onestep_status st;
 
-    ons_runner_put(r, r->decoder, "latent", 0, latents, (size_t)n * ons_runner_latent_size(r));
+    ONS_TRY(ons_plan_write(r->decoder, "latent", 0, latents, (size_t)n * ons_runner_latent_size(r)));
     ONS_TRY(ons_runner_run_plan(r, r->decoder));
-    ons_runner_get(r, r->decoder, "pixels", pixels,
-                   (size_t)n * (size_t)r->options.width * (size_t)r->options.height * 3);
+    ONS_TRY(ons_plan_read(r->decoder, "pixels", 0, pixels,
+                          (size_t)n * (size_t)r->options.width * (size_t)r->options.height * 3));
     r->stats.flops += ons_plan_flops(r->decoder);
     r->stats.decoder_flops += ons_plan_flops(r->decoder);
 fail:
@@ -83,11 +83,15 @@ static void add_tile(const ons_runner *r, const tile *t, const float *src, float
 }
 
 /* Rows of a tile out of [h, w, c]. */
-static void put_tile(ons_runner *r, const float *latent, int64_t y, int64_t x, int64_t h, int64_t w)
+static onestep_status put_tile(ons_runner *r, const float *latent, int64_t y, int64_t x, int64_t h, int64_t w)
 {
+    onestep_status st = ONESTEP_OK;
+
     for (int64_t i = 0; i < h; i++)
-        ons_runner_put(r, r->decoder, "latent", (size_t)(i * w * r->c), latent + ((y + i) * r->w + x) * r->c,
-                       (size_t)(w * r->c));
+        ONS_TRY(ons_plan_write(r->decoder, "latent", (size_t)(i * w * r->c),
+                               latent + ((y + i) * r->w + x) * r->c, (size_t)(w * r->c)));
+fail:
+    return st;
 }
 
 static onestep_status decode_tiles(ons_runner *r, const float *latent, float *sum, float *weight, float *one)
@@ -103,9 +107,9 @@ static onestep_status decode_tiles(ons_runner *r, const float *latent, float *su
             const tile t = {y * factor, x * factor,   h * factor, w * factor,
                             iy == 0,    iy == ny - 1, ix == 0,    ix == nx - 1};
 
-            put_tile(r, latent, y, x, h, w);
+            ONS_TRY(put_tile(r, latent, y, x, h, w));
             ONS_TRY(ons_runner_run_plan(r, r->decoder));
-            ons_runner_get(r, r->decoder, "pixels", one, (size_t)(t.h * t.w) * 3);
+            ONS_TRY(ons_plan_read(r->decoder, "pixels", 0, one, (size_t)(t.h * t.w) * 3));
             add_tile(r, &t, one, sum, weight);
             r->stats.flops += ons_plan_flops(r->decoder);
             r->stats.decoder_flops += ons_plan_flops(r->decoder);

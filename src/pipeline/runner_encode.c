@@ -46,18 +46,21 @@ static onestep_status make_encoder_plan(const ons_runner *r, ons_plan **out)
     return ons_runner_finish_plan(r, &g, r->model->vae, NULL, "encoder", out);
 }
 
-static void put_pixels(const ons_runner *r, ons_plan *encoder, const uint8_t *rgb)
+static onestep_status put_pixels(const ons_runner *r, ons_plan *encoder, const uint8_t *rgb)
 {
     const size_t row = (size_t)r->options.width * 3;
     float values[3 * 64];
+    onestep_status st = ONESTEP_OK;
 
     for (size_t at = 0; at < row * (size_t)r->options.height; at += sizeof values / sizeof *values) {
         const size_t left = row * (size_t)r->options.height - at, n = left < 3 * 64 ? left : 3 * 64;
 
         for (size_t i = 0; i < n; i++)
             values[i] = (float)rgb[at + i] / 127.5f - 1;
-        ons_runner_put(r, encoder, "pixels", at, values, n);
+        ONS_TRY(ons_plan_write(encoder, "pixels", at, values, n));
     }
+fail:
+    return st;
 }
 
 onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb)
@@ -72,11 +75,11 @@ onestep_status ons_runner_encode_picture(ons_runner *r, const uint8_t *rgb)
     ONS_TRY(make_encoder_plan(r, &encoder));
     ONS_TRY(ons_runner_fit_encoder(r, encoder));
     ONS_TRY(ons_plan_allocate(encoder));
-    put_pixels(r, encoder, rgb);
+    ONS_TRY(put_pixels(r, encoder, rgb));
     ONS_TRY(ons_runner_run_plan(r, encoder));
-    ons_runner_get(r, encoder, "mean", r->encoded, size);
+    ONS_TRY(ons_plan_read(encoder, "mean", 0, r->encoded, size));
     if (r->model->vae_config.kind == ONS_VAE_KL)
-        ons_runner_get(r, encoder, "deviation", r->encoded + size, size);
+        ONS_TRY(ons_plan_read(encoder, "deviation", 0, r->encoded + size, size));
 fail:
     ons_plan_destroy(&encoder); /* its memory is the next run's */
     return st;

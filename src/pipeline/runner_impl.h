@@ -69,9 +69,6 @@ onestep_status ons_runner_fit(ons_runner *r, ons_unet_key key, bool decode) ONES
 onestep_status ons_runner_fit_encoder(const ons_runner *r, ons_plan *encoder) ONESTEP_CHECK;
 /* Latents of the decoder's plan: the picture's, or a tile's. */
 void ons_runner_decoder_size(const ons_runner *r, int64_t *h, int64_t *w);
-/* f32 values into an input at element `at`, out of a result; converted where the backend computes in double. */
-void ons_runner_put(const ons_runner *r, ons_plan *p, const char *input, size_t at, const float *src, size_t n);
-void ons_runner_get(const ons_runner *r, ons_plan *p, const char *result, float *dst, size_t n);
 
 /* Text encodings (runner_text.c): encodes what is not yet known; then each prompt has its context [T,
  * hidden]. */

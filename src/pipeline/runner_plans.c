@@ -209,22 +209,3 @@ onestep_status ons_runner_unet_plan(ons_runner *r, ons_unet_key key, ons_plan **
 
     return st == ONESTEP_OK ? ons_plan_allocate(*out) : st;
 }
-
-static ons_dtype real_type(const ons_runner *r)
-{
-    return r->options.compute.backend->real;
-}
-
-void ons_runner_put(const ons_runner *r, ons_plan *p, const char *input, size_t at, const float *src, size_t n)
-{
-    const ons_dtype type = real_type(r);
-    char *dst = ons_plan_input(p, input);
-
-    if (dst) /* a plan drops inputs that no result needs */
-        ons_convert(dst + at * ons_dtype_size(type), type, src, ONS_F32, n);
-}
-
-void ons_runner_get(const ons_runner *r, ons_plan *p, const char *result, float *dst, size_t n)
-{
-    ons_convert(dst, ONS_F32, ons_plan_result(p, result), real_type(r), n);
-}

@@ -79,21 +79,24 @@ const float *ons_runner_context(const ons_runner *r, const char *prompt)
 /* Runs the encoder over n <= batch prompts; rows beyond n keep what they had. */
 static onestep_status encode_chunk(ons_runner *r, int n, const char *const *prompts, float *hidden)
 {
-    int32_t *ids;
+    const size_t n_ids = (size_t)n * (size_t)r->n_tokens;
+    int32_t *ids = ons_calloc(n_ids, sizeof *ids);
     onestep_status st;
 
+    if (!ids)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for the tokens of %d prompts", n);
     ONS_TRY(ons_runner_text_plan(r));
-    ids = ons_plan_input(r->text, "ids");
     for (int i = 0; i < n; i++)
         ONS_TRY(ons_tokenizer_encode(r->model->tokenizer, prompts[i], ids + i * r->n_tokens, NULL, NULL));
+    ONS_TRY(ons_plan_write(r->text, "ids", 0, ids, n_ids));
     ONS_TRY(ons_runner_run_plan(r, r->text));
     r->stats.flops += ons_plan_flops(r->text);
-    ons_runner_get(r, r->text, "hidden", hidden, (size_t)n * context_floats(r));
+    ONS_TRY(ons_plan_read(r->text, "hidden", 0, hidden, (size_t)n * context_floats(r)));
     for (int i = 0; i < n; i++)
         if (!find_prompt(r, prompts[i]))
             ONS_TRY(add_prompt(r, prompts[i], hidden + (size_t)i * context_floats(r)));
-    return ONESTEP_OK;
 fail:
+    ons_free(ids);
     return st;
 }
 

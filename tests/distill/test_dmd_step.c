@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/plan.h"
 #include "../models/vectors.h"
 #include "distill/dmd_impl.h"
 #include "train/recipe.h"

@@ -1,4 +1,5 @@
 /* See grad_case.h. */
+#include "backend/plan.h"
 #include "grad_case.h"
 
 #include <math.h>

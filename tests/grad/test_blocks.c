@@ -3,6 +3,7 @@
  * time embedding, a transformer block, values used more than once, and stop_gradient, whose gradient is not the
  * function's.
  */
+#include "backend/plan.h"
 #include "grad_case.h"
 
 #include <string.h>

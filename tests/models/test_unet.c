@@ -1,6 +1,7 @@
 /* UNet2DConditionModel against diffusers: outputs of four architectures, and every gradient of one. */
 #include <string.h>
 
+#include "backend/plan.h"
 #include "vectors.h"
 
 static const char *const backends[] = {"ref", "cpu"};

@@ -1,3 +1,4 @@
+#include "backend/plan.h"
 #include "vectors.h"
 
 #include <math.h>

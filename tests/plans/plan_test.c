@@ -1,4 +1,5 @@
 /* See plan_test.h. */
+#include "backend/plan.h"
 #include "plan_test.h"
 
 enum { MAX_ROWS = 5 };

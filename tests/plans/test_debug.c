@@ -1,5 +1,6 @@
 /* The debug switches name the operator that is to blame: kernels with known faults are put into a plan, one at
  * a time. */
+#include "backend/plan.h"
 #include "plan_test.h"
 
 #include <jansson.h>

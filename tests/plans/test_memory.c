@@ -2,6 +2,7 @@
  * Memory of plans. The overlap test does not trust the planner's own lifetimes: it walks the steps with their
  * final pointers and checks that no step writes over anything that is read later.
  */
+#include "backend/plan.h"
 #include "plan_test.h"
 
 #include "base/random.h"

@@ -1,5 +1,6 @@
 /* Results: outputs that are views of leaves, outputs in the caller's memory, cancelling, and the plan as text.
  */
+#include "backend/plan.h"
 #include "plan_test.h"
 
 #include <math.h>

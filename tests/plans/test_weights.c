@@ -1,5 +1,6 @@
 /* Weights in plans: hoisting, other weight sets in a slot, and slots that are empty while only sizes are
  * wanted. */
+#include "backend/plan.h"
 #include "plan_test.h"
 
 static const float one[4] = {1, 2, 3, 4}, two[4] = {-1, 5, 0.5f, 2}, x[4] = {1, 1, 2, 2};

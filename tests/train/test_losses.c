@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "backend/plan.h"
 #include "backend/backend.h"
 #include "base/random.h"
 #include "distill/losses.h"
