@@ -4,6 +4,8 @@
  */
 #include "pipeline/calibrate_impl.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 
 static const char *const names[] = {"x", "w", "a", "b"};
