@@ -28,6 +28,7 @@ start_loops() {
     done
 }
 
+quiet=every.sample=1000,every.health=1000,sample.steps=1 # steps, and little else
 # The work of a case: PROGRAM, then a folder of its own.
 work_generate() { "$1" generate -m "$model/student" -p heart -s 1 -b 256 -o "$2"; }
 work_start() { for i in 1 2 3 4 5; do "$1" generate -m "$model/student" -p heart -s "$i" -o "$2/one.png"; done; }
@@ -35,12 +36,12 @@ work_bench() { "$1" bench -m "$model/student" --runs 200; }
 work_pairs() { "$1" pairs -m "$model/teacher" --data "$model/demo.txt" --count 32 --steps 4 -o "$2"; }
 work_train() {
     "$1" train --recipe "$here/../recipes/emoji.json" --data "$tmp/data" --init "$model/teacher" --iterations 12 --batch-size 8 \
-        --set every.sample=1000 -o "$2"
+        --set "$quiet" -o "$2"
 }
 work_distill() {
     "$1" distill -m "$model/teacher" --recipe "$here/../recipes/emoji.json" --data "$tmp/data" --pairs "$tmp/pairs" --iterations 6 \
-        --batch-size 4 --set distill.pair_batch_size=4,distill.warmup_iterations=2,distill.weight_pixel=0,perceptual.iterations=0 \
-        --set every.sample=1000,every.health=1000 -o "$2"
+        --batch-size 4 --set "distill.pair_batch_size=4,distill.warmup_iterations=2,distill.weight_pixel=0,perceptual.iterations=0,$quiet" \
+        -o "$2"
 }
 
 run() { # CASE PROGRAM NAME
