@@ -137,7 +137,7 @@ static ons_value *twice(ons_graph *g, ons_value *x)
     return ons_concat(g, 0, both, 2);
 }
 
-/* eps = eps_uncond + w (eps_cond - eps_uncond); rows [0, N) are conditional (methods eq. 3). */
+/* eps = eps_uncond + w (eps_cond - eps_uncond); rows [0, N) are conditional (Ho & Salimans 2022). */
 static ons_value *guide(ons_graph *g, ons_value *both, int64_t n)
 {
     const ons_shape scalar = ONS_SHAPE0();
