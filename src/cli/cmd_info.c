@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "diffusion/schedule.h"
 #include "io/json.h"
 #include "io/png.h"
@@ -345,13 +346,6 @@ fail:
     return st;
 }
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-    const size_t n = strlen(name), m = strlen(suffix);
-
-    return n >= m && strcmp(name + n - m, suffix) == 0;
-}
-
 /* The settings that all shards of a pair store share; nothing where the folder is none. */
 static onestep_status print_index(const char *folder)
 {
@@ -383,7 +377,7 @@ static onestep_status print_folder(const char *path, bool verbose)
     ONS_TRY(ons_list_dir(path, &names, &n));
     ONS_TRY(print_index(path));
     for (size_t i = 0; i < n; i++) {
-        if (!has_suffix(names[i], ".safetensors"))
+        if (!ons_ends_with(names[i], ".safetensors"))
             continue;
         ons_free(file);
         file = ons_path_join(path, names[i]);
@@ -411,7 +405,7 @@ static onestep_status print_file(const char *path, bool verbose)
     onestep_status st;
 
     ONS_TRY(ons_map_open(path, &map));
-    png = has_suffix(path, ".png") ||
+    png = ons_ends_with(path, ".png") ||
           (map.size >= sizeof signature && memcmp(map.data, signature, sizeof signature) == 0);
     ons_map_close(&map);
     return png ? print_picture(path) : print_safetensors(path, verbose);

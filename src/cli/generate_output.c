@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "cli/output.h"
 #include "io/png.h"
 #include "pipeline/sheet.h"
@@ -21,9 +22,7 @@ enum { MAX_SHEET_TILES = 400 };
 /* -o x.png, where several pictures need a folder. */
 static bool names_picture(const char *path)
 {
-    const size_t n = strlen(path);
-
-    return n > 4 && strcasecmp(path + n - 4, ".png") == 0 && !ons_path_is_dir(path);
+    return ons_ends_with_any_case(path, ".png") && !ons_path_is_dir(path);
 }
 
 int generate_plan_output(generate_job *j)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/parallel.h"
 #include "base/system.h"
+#include "base/text.h"
 #include "data/picture.h"
 
 enum { N_WARNINGS = 5 };
@@ -159,20 +160,16 @@ fail:
     return st;
 }
 
-static bool ends_with(const char *name, const char *ending)
-{
-    const size_t n = strlen(name), k = strlen(ending);
-    return n > k && strcasecmp(name + n - k, ending) == 0;
-}
-
 bool ons_is_picture_name(const char *name)
 {
-    return ends_with(name, ".png") || ends_with(name, ".jpg") || ends_with(name, ".jpeg");
+    return ons_ends_with_any_case(name, ".png") || ons_ends_with_any_case(name, ".jpg") ||
+           ons_ends_with_any_case(name, ".jpeg");
 }
 
 bool ons_is_tar_name(const char *name)
 {
-    return ends_with(name, ".tar") || ends_with(name, ".tar.gz") || ends_with(name, ".tgz");
+    return ons_ends_with_any_case(name, ".tar") || ons_ends_with_any_case(name, ".tar.gz") ||
+           ons_ends_with_any_case(name, ".tgz");
 }
 
 static onestep_status read_path(ons_dataset *d, const char *path)

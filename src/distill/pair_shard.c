@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "distill/pairs.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -209,10 +210,9 @@ onestep_status ons_pairs_open(const char *folder, ons_pairs *out)
     ONS_TRY(read_index(folder, out));
     ONS_TRY(ons_list_dir(folder, &names, &n));
     for (size_t i = 0; i < n; i++) {
-        size_t length = strlen(names[i]);
         char *path;
 
-        if (strncmp(names[i], "pairs-", 6) || length < 12 || strcmp(names[i] + length - 12, ".safetensors"))
+        if (strncmp(names[i], "pairs-", 6) || !ons_ends_with(names[i], ".safetensors"))
             continue;
         path = ons_path_join(folder, names[i]);
         st = path ? append_shard(out, path) : ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "io/json.h"
 #include "pipeline/open_impl.h"
 
@@ -58,14 +59,13 @@ static onestep_status refuse_part(const char *folder, const char *class)
 /* The first file whose name ends so; NULL: none. ons_free. */
 static char *find_ending(const char *folder, const char *ending)
 {
-    const size_t m = strlen(ending);
     char **names = NULL, *found = NULL;
     size_t n = 0;
 
     if (ons_list_dir(folder, &names, &n) != ONESTEP_OK)
         return NULL;
     for (size_t i = 0; i < n && !found; i++)
-        if (strlen(names[i]) > m && !strcmp(names[i] + strlen(names[i]) - m, ending))
+        if (ons_ends_with(names[i], ending))
             found = ons_strdup(names[i]);
     ons_free_names(names, n);
     return found;

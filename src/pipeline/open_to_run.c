@@ -8,15 +8,15 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/text.h"
 #include "pipeline/int8.h"
 
 char *ons_int8_path(const char *model)
 {
     static const char ending[] = ".safetensors";
-    const size_t n = strlen(model), e = sizeof ending - 1;
 
-    if (n > e && !strcmp(model + n - e, ending))
-        return ons_format("%.*s.int8.json", (int)(n - e), model);
+    if (ons_ends_with(model, ending))
+        return ons_format("%.*s.int8.json", (int)ons_length_without(model, ending), model);
     return ons_path_join(model, "int8.json");
 }
 

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "io/safetensors.h"
 #include "pipeline/open_impl.h"
 #include "weights/packed_file.h"
@@ -26,13 +27,9 @@ static void list_sets(const ons_model *m, ons_packed_set sets[N_SETS])
 /* NULL: no memory. */
 static char *packed_path(const char *model)
 {
-    static const char ending[] = ".safetensors";
-    const size_t n = strlen(model), e = sizeof ending - 1;
-
     if (ons_path_is_dir(model))
         return ons_path_join(model, "packed.safetensors");
-    return ons_format("%.*s.packed.safetensors", (int)(n > e && !strcmp(model + n - e, ending) ? n - e : n),
-                      model);
+    return ons_format("%.*s.packed.safetensors", (int)ons_length_without(model, ".safetensors"), model);
 }
 
 /* NULL: no memory. */

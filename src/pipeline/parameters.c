@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 
 enum { MAX_HASHED_BYTES = 1 << 30 };
 
@@ -29,16 +30,17 @@ static const char *shown_sampler(const char *name)
  * model lay on a disk is nobody's business. */
 static char *model_name(const char *folder)
 {
-    const size_t suffix = strlen(".safetensors");
     size_t end = strlen(folder), start;
+    char *name;
 
     while (end > 1 && folder[end - 1] == '/')
         end--;
     for (start = end; start > 0 && folder[start - 1] != '/'; start--)
         ;
-    if (end - start > suffix && !strncmp(folder + end - suffix, ".safetensors", suffix))
-        end -= suffix;
-    return ons_format("%.*s", (int)(end - start), folder + start);
+    name = ons_format("%.*s", (int)(end - start), folder + start);
+    if (name)
+        name[ons_length_without(name, ".safetensors")] = '\0';
+    return name;
 }
 
 /* A value of the comma separated line; quoted as JSON where a comma or colon would split it. Takes `name`. */

@@ -7,20 +7,16 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 static size_t context_floats(const ons_runner *r)
 {
     return (size_t)(r->n_tokens * r->n_hidden);
 }
 
-/* FNV-1a */
 static size_t bucket_of(const char *text)
 {
-    uint64_t hash = 14695981039346656037u;
-
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash % PROMPT_BUCKETS;
+    return ons_hash_text(text) % PROMPT_BUCKETS;
 }
 
 static ons_prompt *find_prompt(const ons_runner *r, const char *text)

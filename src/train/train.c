@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 
@@ -124,13 +125,6 @@ static onestep_status open_model(const ons_recipe *r, const ons_train_options *o
     return st == ONESTEP_OK ? adopt_resolution(r, *out) : st;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), k = strlen(end);
-
-    return n >= k && !strcmp(text + n - k, end);
-}
-
 /*
  * Residual branches start at zero, so that the fresh network is near the identity and early steps are large and
  * safe (as in the reference implementations of DDPM's UNet).
@@ -143,7 +137,7 @@ static void zero_residual_branches(ons_params *p)
         const ons_param *param = ons_params_at(p, i);
 
         for (size_t k = 0; k < sizeof last / sizeof last[0]; k++)
-            if (ends_with(param->name, last[k]) || !strncmp(param->name, "conv_out.", 9))
+            if (ons_ends_with(param->name, last[k]) || !strncmp(param->name, "conv_out.", 9))
                 memset(ons_params_data(p, i), 0, (size_t)ons_shape_count(&param->shape) * sizeof(float));
     }
     ons_params_touch(p);
