@@ -9,8 +9,9 @@
 #include "data/parts.h"
 
 #include "base/random.h"
+#include "base/streams.h"
 
-enum { N_ROUNDS = 4, STREAM_ORDER = 0x6f7264, STREAM_CAPTION = 0x636170 };
+enum { N_ROUNDS = 4 };
 
 static uint64_t mix(uint64_t x)
 {
@@ -42,7 +43,7 @@ static uint64_t permute(const uint64_t keys[N_ROUNDS], uint64_t x, uint64_t n)
 
 static double draw_uniform(uint64_t seed, uint64_t index)
 {
-    return (double)(ons_rand_u64(seed, STREAM_CAPTION, 2 * index) >> 11) * 0x1p-53;
+    return (double)(ons_rand_u64(seed, ONS_STREAM_CAPTION, 2 * index) >> 11) * 0x1p-53;
 }
 
 static ons_caption_draw draw(const ons_dataset *d, const uint32_t *order, uint64_t n, uint64_t seed,
@@ -51,7 +52,7 @@ static ons_caption_draw draw(const ons_dataset *d, const uint32_t *order, uint64
     const uint64_t epoch = index / n;
     uint64_t keys[N_ROUNDS];
     for (int r = 0; r < N_ROUNDS; r++)
-        keys[r] = ons_rand_u64(seed, STREAM_ORDER, N_ROUNDS * epoch + (uint64_t)r);
+        keys[r] = ons_rand_u64(seed, ONS_STREAM_ORDER, N_ROUNDS * epoch + (uint64_t)r);
 
     const size_t place = (size_t)permute(keys, index % n, n), at = order ? order[place] : place;
     const ons_item *item = &d->items[at];
@@ -60,7 +61,8 @@ static ons_caption_draw draw(const ons_dataset *d, const uint32_t *order, uint64
         return (ons_caption_draw){at, ""};
     if (u >= p_empty + p_keyword || item->n_captions < 2)
         return (ons_caption_draw){at, item->captions[0]};
-    const uint64_t which = ons_rand_below(seed, STREAM_CAPTION, 2 * index + 1, (uint64_t)item->n_captions - 1);
+    const uint64_t which =
+        ons_rand_below(seed, ONS_STREAM_CAPTION, 2 * index + 1, (uint64_t)item->n_captions - 1);
     return (ons_caption_draw){at, item->captions[1 + which]};
 }
 

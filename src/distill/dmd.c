@@ -21,9 +21,9 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "distill/dmd_impl.h"
 #include "io/safetensors.h"
-#include "train/streams.h"
 
 static size_t pixels_of(const dmd *s)
 {
@@ -229,7 +229,7 @@ static int matching_limit(const ons_recipe *r, int64_t step)
 
 /* Draws timesteps in [lo, hi] and noise for n samples of a plan. */
 static onestep_status load_noise_levels(dmd *s, ons_plan *plan, const char *prefix, int n, uint64_t index,
-                                        int lo, int hi, int stream_t, int stream_e)
+                                        int lo, int hi, uint64_t stream_t, uint64_t stream_e)
 {
     const ons_schedule *schedule = &s->ctx->teacher->schedule;
     const dmd_batch *b = &s->host;
@@ -244,14 +244,14 @@ static onestep_status load_noise_levels(dmd *s, ons_plan *plan, const char *pref
     onestep_status st = ONESTEP_OK;
 
     for (int i = 0; i < n; i++) {
-        int v = lo + (int)ons_rand_below(s->ctx->r->seed, (uint64_t)stream_t, index * (uint64_t)n + (uint64_t)i,
+        int v = lo + (int)ons_rand_below(s->ctx->r->seed, stream_t, index * (uint64_t)n + (uint64_t)i,
                                          (uint64_t)(hi - lo + 1));
 
         b->t[i] = (float)v;
         b->a[i] = (float)ons_schedule_a(schedule, v);
         b->s[i] = (float)ons_schedule_s(schedule, v);
     }
-    ons_randn_by(ons_compute_threads(&s->ctx->compute), s->ctx->r->seed, (uint64_t)stream_e,
+    ons_randn_by(ons_compute_threads(&s->ctx->compute), s->ctx->r->seed, stream_e,
                  index * (uint64_t)n * s->latent, b->e, (size_t)n * s->latent);
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
         char name[32];

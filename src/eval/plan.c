@@ -6,9 +6,8 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "eval/section.h"
-
-enum { STREAM_CHOICE = 401, STREAM_REFERENCE };
 
 static void shuffle(size_t *x, size_t n, uint64_t stream)
 {
@@ -71,7 +70,7 @@ onestep_status ons_eval_plan_names(const ons_dataset *d, bool heldout, int n, on
     for (size_t i = 0; i < ons_dataset_count(d); i++)
         if (is_candidate(ons_dataset_at(d, i), heldout))
             order[count++] = i;
-    shuffle(order, count, STREAM_CHOICE);
+    shuffle(order, count, ONS_STREAM_EVAL_CHOICE);
     out->n_seeds = 1;
     ONS_TRY(allocate(out, (size_t)n, (size_t)n));
     for (size_t i = 0; i < count && out->n_captions < n; i++) {
@@ -96,7 +95,7 @@ static void add_reference(const ons_dataset *d, const char *keyword, size_t *wor
     for (size_t i = 0; i < ons_dataset_count(d); i++)
         if (is_candidate(ons_dataset_at(d, i), false) && carries(ons_dataset_at(d, i), keyword))
             work[count++] = i;
-    shuffle(work, count, STREAM_REFERENCE);
+    shuffle(work, count, ONS_STREAM_EVAL_REFERENCE);
     for (size_t i = 0; i < count && i < ONS_EVAL_SEEDS; i++)
         p->reference[p->n_reference++] = work[i];
 }
@@ -119,7 +118,7 @@ onestep_status ons_eval_plan_keywords(const ons_dataset *d, int n, ons_eval_plan
     work = order + most + 1;
     for (size_t i = 0; i < count; i++)
         order[i] = i;
-    shuffle(order, count, STREAM_CHOICE);
+    shuffle(order, count, ONS_STREAM_EVAL_CHOICE);
     ONS_TRY(allocate(out, (size_t)n, (size_t)n * ONS_EVAL_SEEDS));
     for (size_t i = 0; i < count && out->n_captions < n; i++) {
         int64_t before = out->n_reference;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "pipeline/runner_impl.h"
 
 enum { SIDE_PIXELS = 64 };
@@ -35,7 +36,7 @@ static onestep_status measure(ons_model *m, ons_runner *r, double *likeness)
     if (!empty)
         return ons_fail(ONESTEP_NO_MEMORY, "%s: no memory to try its network", m->path);
     ONS_TRY(ons_runner_unet_plan(r, (ons_unet_key){.timestep = m->schedule.n - 1}, &unet));
-    ons_randn(1, 0, 0, r->input, n);
+    ons_randn(1, ONS_STREAM_NOISE, 0, r->input, n);
     ONS_TRY(ons_plan_write(unet, "x", 0, r->input, n));
     ONS_TRY(ons_plan_write(unet, "context", 0, empty, n_context));
     ONS_TRY(ons_plan_run(unet));

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "base/system.h"
 #include "pipeline/int8.h"
 
@@ -206,7 +207,8 @@ static void draw_fresh_noise(void *user, float *dst, size_t n_values)
     source->draw++;
     for (int i = 0; i < source->n; i++) {
         if (source->kind == ONS_NOISE_PHILOX) {
-            ons_randn(source->seeds[i], (uint64_t)source->draw, 0, dst + (size_t)i * size, size);
+            ons_randn(source->seeds[i], ONS_STREAM_NOISE + (uint64_t)source->draw, 0, dst + (size_t)i * size,
+                      size);
             continue;
         }
         ons_torch_randn(source->seeds[i], source->draw, source->scratch, size);

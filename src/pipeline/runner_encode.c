@@ -7,9 +7,8 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "pipeline/runner_impl.h"
-
-static const uint64_t POSTERIOR_STREAM = UINT64_C(1) << 32; /* apart from the draws of stochastic samplers */
 
 /* Outputs "mean" and, where the encoder has a posterior, "deviation", both in the scale of the UNet. */
 static void build_encoder(const ons_runner *r, ons_graph *g)
@@ -93,7 +92,7 @@ static onestep_status draw_normals(const ons_runner *r, ons_noise_kind kind, uin
     float *planar;
 
     if (kind == ONS_NOISE_PHILOX) {
-        ons_randn(seed, draw ? 0 : POSTERIOR_STREAM, 0, dst, size);
+        ons_randn(seed, draw ? ONS_STREAM_NOISE : ONS_STREAM_IMAGE_POSTERIOR, 0, dst, size);
         return ONESTEP_OK;
     }
     planar = ons_malloc(size * sizeof *planar);

@@ -3,6 +3,7 @@
  * place by following the cycles, so that drawing noise cannot fail for lack of memory.
  */
 #include "base/random.h"
+#include "base/streams.h"
 #include "pipeline/runner.h"
 
 /* Where the value that belongs at i of [pixel, channel] lies in [channel, pixel]. */
@@ -32,7 +33,7 @@ void ons_picture_noise(ons_noise_kind kind, uint64_t seed, int64_t h, int64_t w,
     const size_t pixels = (size_t)(h * w), channels = (size_t)c;
 
     if (kind == ONS_NOISE_PHILOX) {
-        ons_randn(seed, 0, 0, dst, pixels * channels);
+        ons_randn(seed, ONS_STREAM_NOISE, 0, dst, pixels * channels);
         return;
     }
     ons_torch_randn(seed, 0, dst, pixels * channels);

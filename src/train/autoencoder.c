@@ -11,11 +11,11 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "base/system.h"
 #include "train/checkpoint.h"
 #include "train/gradients.h"
 #include "train/run.h"
-#include "train/streams.h"
 #include "train/train.h"
 
 typedef struct stage {

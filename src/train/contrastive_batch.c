@@ -11,8 +11,9 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
+#include "base/streams.h"
 
-enum { STREAM_AUGMENT = 301, MAX_SHIFT = 2 };
+enum { MAX_SHIFT = 2 };
 static const double max_scale = 0.08;
 
 static float pixel_at(const uint8_t *rgb, int size, int y, int x, int c)
@@ -96,7 +97,8 @@ static void warp_pictures(void *context, int64_t begin, int64_t end, int piece)
     for (int64_t i = begin; i < end; i++) {
         float random[3];
 
-        ons_rand_uniform(b->seed, STREAM_AUGMENT, (uint64_t)(j->step * b->n + i) * 3, random, 3);
+        ons_rand_uniform(b->seed, ONS_STREAM_CONTRASTIVE_AUGMENT, (uint64_t)(j->step * b->n + i) * 3, random,
+                         3);
         warp(b->pixels + i * values, ons_dataset_at(b->data, j->draws[i].item)->rgb, b->size, random);
     }
 }

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "pipeline/sheet.h"
-#include "train/streams.h"
 
 static void choose_prompts(ons_samples *s, const ons_dataset *d)
 {

@@ -12,10 +12,10 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "base/system.h"
 #include "train/gradients.h"
 #include "train/run.h"
-#include "train/streams.h"
 
 struct ons_teacher_step {
     const ons_recipe *r;

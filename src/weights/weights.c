@@ -8,11 +8,12 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/streams.h"
 #include "base/text.h"
 #include "base/system.h"
 #include "weights/private.h"
 
-enum { ALIGN_FLOATS = 16, INIT_STREAM = 1 };
+enum { ALIGN_FLOATS = 16 };
 
 onestep_status ons_params_create(ons_params **out)
 {
@@ -126,7 +127,7 @@ static void init_one(ons_params *p, int i, uint64_t seed, int n_threads)
 {
     float *w = ons_params_data(p, i);
     size_t n = (size_t)ons_shape_count(&p->rows[i].shape);
-    uint64_t stream = ons_hash_text(p->rows[i].name) | INIT_STREAM;
+    uint64_t stream = ons_hash_text(p->rows[i].name) | ONS_STREAM_WEIGHTS;
     float scale = (float)p->rows[i].init_scale;
 
     if (p->rows[i].init == ONS_INIT_NORMAL)
