@@ -55,8 +55,27 @@ struct ons_probe {
     void (*destroy)(ons_probe *p);
 };
 
+/*
+ * Memory that kernels compute in: what plans lay their buffers out in. An address may be a device's, to which a
+ * plan adds offsets and nothing more.
+ */
+typedef struct ons_memory {
+    void *(*allocate)(size_t bytes); /* zeroed, 64-byte aligned; NULL: not to be had (no message) */
+    void (*release)(void *data);     /* NULL is fine */
+    onestep_status (*copy_in)(void *dst, const void *src, size_t bytes);  /* out of the host's memory */
+    onestep_status (*copy_out)(void *dst, const void *src, size_t bytes); /* into the host's memory */
+    onestep_status (*copy_within)(void *dst, const void *src,
+                                  size_t bytes); /* from one place to another of it */
+    bool on_host; /* it is the host's: kernels take weights and bound outputs where they lie. Elsewhere plans
+                     copy them, and what looks at values between operators (ONESTEP_CHECK_NAN, _COMPARE,
+                     _POISON, observers) is refused */
+} ons_memory;
+
+extern const ons_memory ons_host_memory;
+
 struct ons_backend {
-    const char *name;                               /* "ref", "ref64", "cpu" */
+    const char *name; /* "ref", "ref64", "cpu" */
+    const ons_memory *memory;
     const ons_kernel *(*kernels)(ons_op op);        /* list ended by a row without a name; NULL: none */
     ons_dtype real;                                 /* storage of f32 values: F32, or F64 for ref64 */
     ons_dtype (*native_precision)(void);            /* fastest type this machine computes in: F32 or BF16 */
@@ -126,8 +145,8 @@ const ons_value *ons_plan_find(const ons_plan *p, const char *name);
 onestep_status ons_plan_run(ons_plan *p) ONESTEP_CHECK;
 void ons_plan_set_stop(ons_plan *p, const ons_stop *stop); /* borrowed; NULL: nobody stops it */
 
-/* Called after every operator of a run with what it read and wrote, as kernels see it; NULL ends it. Not OK
- * ends the run with that status. */
+/* Called after every operator of a run with what it read and wrote, as kernels see it, where that is the host's
+ * memory (runs are UNSUPPORTED elsewhere); NULL ends it. Not OK ends the run with that status. */
 typedef onestep_status (*ons_plan_observer)(void *context, const ons_node *n, const ons_args *args);
 void ons_plan_observe(ons_plan *p, ons_plan_observer observe, void *context);
 

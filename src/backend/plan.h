@@ -7,8 +7,8 @@
 typedef enum ons_place {
     ONS_PLACE_NONE,     /* nobody needs it */
     ONS_PLACE_ARENA,    /* at offset in the arena */
-    ONS_PLACE_PARAM,    /* in a weight set (or its f64 shadow) */
-    ONS_PLACE_CONSTANT, /* in the graph (or its f64 copy) */
+    ONS_PLACE_PARAM,    /* in a weight set (or a copy) */
+    ONS_PLACE_CONSTANT, /* in the graph (or a copy) */
     ONS_PLACE_BOUND     /* in the caller's memory */
 } ons_place;
 
@@ -23,7 +23,7 @@ typedef struct ons_buffer {
     bool hoisted;    /* computed by a hoisted step */
     bool plain;      /* of a parameter: some step reads it as it stands, and not only a packed copy */
     void *ptr;
-    void *copy; /* f64 shadow of a parameter or constant; owned */
+    void *copy; /* of a parameter or constant, as f64 or in memory of the backend's own; owned */
 } ons_buffer;
 
 typedef struct ons_step {
@@ -96,9 +96,16 @@ void *ons_plan_input(ons_plan *p, const char *name);
 const void *ons_plan_result(ons_plan *p, const char *name);
 onestep_status
 ons_plan_settle_bindings(ons_plan *p) ONESTEP_CHECK; /* who owns which memory; before the arena is made */
-void ons_plan_copy_results(const ons_plan *p);       /* after a run */
-void *ons_plan_address(const ons_plan *p, const ons_value *v); /* NULL: nobody needs it */
+onestep_status ons_plan_copy_results(const ons_plan *p) ONESTEP_CHECK; /* after a run */
+void *ons_plan_address(const ons_plan *p, const ons_value *v);         /* NULL: nobody needs it */
 ons_dtype ons_plan_stored_type(const ons_plan *p, const ons_value *v);
+
+/* plan_copy.c: n elements from the host's memory to the backend's and back, as `type` there and `stored` here
+ */
+onestep_status ons_plan_copy_in(const ons_plan *p, void *dst, ons_dtype stored, const void *src, ons_dtype type,
+                                size_t n) ONESTEP_CHECK;
+onestep_status ons_plan_copy_out(const ons_plan *p, void *dst, ons_dtype type, const void *src,
+                                 ons_dtype stored, size_t n) ONESTEP_CHECK;
 
 /* plan_debug.c; want: the reference's results, made before the step runs, since that may overwrite its operands
  */

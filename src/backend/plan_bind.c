@@ -93,12 +93,7 @@ onestep_status ons_plan_write(ons_plan *p, const char *name, size_t at, const vo
     if ((st = check_range(p, name, v, at, n)) != ONESTEP_OK)
         return st;
     stored = ons_plan_stored_type(p, v);
-    dst += at * ons_dtype_size(stored);
-    if (stored == v->dtype)
-        memcpy(dst, src, n * ons_dtype_size(stored));
-    else
-        ons_convert(dst, stored, src, v->dtype, n);
-    return ONESTEP_OK;
+    return ons_plan_copy_in(p, dst + at * ons_dtype_size(stored), stored, src, v->dtype, n);
 }
 
 onestep_status ons_plan_read(const ons_plan *p, const char *name, size_t at, void *dst, size_t n)
@@ -115,11 +110,7 @@ onestep_status ons_plan_read(const ons_plan *p, const char *name, size_t at, voi
         return st;
     stored = ons_plan_stored_type(p, v);
     src = (const char *)result_address(p, v, index) + at * ons_dtype_size(stored);
-    if (stored == v->dtype)
-        memcpy(dst, src, n * ons_dtype_size(stored));
-    else
-        ons_convert(dst, v->dtype, src, stored, n);
-    return ONESTEP_OK;
+    return ons_plan_copy_out(p, dst, v->dtype, src, stored, n);
 }
 
 onestep_status ons_plan_read_scalar(const ons_plan *p, const char *name, double *out)
@@ -159,7 +150,7 @@ onestep_status ons_plan_settle_bindings(ons_plan *p)
         if (buffer->place == ONS_PLACE_BOUND && buffer->ptr == b->data)
             continue; /* settled before memory ran out, the last time */
         b->copied = buffer->place != ONS_PLACE_ARENA || buffer->leaf || buffer->hoisted ||
-                    ons_plan_stored_type(p, b->value) != ONS_F32;
+                    !p->backend->memory->on_host || ons_plan_stored_type(p, b->value) != ONS_F32;
         if (!b->copied) {
             buffer->place = ONS_PLACE_BOUND;
             buffer->ptr = b->data;
@@ -168,20 +159,25 @@ onestep_status ons_plan_settle_bindings(ons_plan *p)
     return ons_plan_place(p);
 }
 
-void ons_plan_copy_results(const ons_plan *p)
+onestep_status ons_plan_copy_results(const ons_plan *p)
 {
+    onestep_status st = ONESTEP_OK;
+
     for (int i = 0; i < ons_graph_n_outputs(p->graph); i++) {
         const ons_value *v = ons_graph_output_at(p->graph, i)->value;
         const ons_buffer *copy = &p->buffers[p->n_values + i];
 
         if (ons_plan_buffer(p, v)->leaf && copy->bytes)
-            memcpy(copy->ptr, ons_plan_address(p, v), copy->bytes);
+            ONS_TRY(p->backend->memory->copy_within(copy->ptr, ons_plan_address(p, v), copy->bytes));
     }
     for (int i = 0; i < p->n_bindings; i++) {
         const ons_binding *b = &p->bindings[i];
 
         if (b->copied)
-            ons_convert(b->data, ONS_F32, ons_plan_address(p, b->value), ons_plan_stored_type(p, b->value),
-                        (size_t)ons_shape_count(&b->value->shape));
+            ONS_TRY(ons_plan_copy_out(p, b->data, ONS_F32, ons_plan_address(p, b->value),
+                                      ons_plan_stored_type(p, b->value),
+                                      (size_t)ons_shape_count(&b->value->shape)));
     }
+fail:
+    return st;
 }

@@ -31,6 +31,12 @@ static onestep_status read_switches(ons_plan *p)
     p->check_nan = switched_on("ONESTEP_CHECK_NAN");
     p->compare = switched_on("ONESTEP_COMPARE");
     p->poison = switched_on("ONESTEP_POISON");
+    if ((p->check_nan || p->compare || p->poison) && !p->backend->memory->on_host)
+        return ons_fail(
+            ONESTEP_UNSUPPORTED,
+            "%s: ONESTEP_CHECK_NAN, ONESTEP_COMPARE and ONESTEP_POISON look at results, which backend "
+            "%s keeps in memory of its own; unset them or choose another",
+            p->label, p->backend->name);
     if (trace && *trace && !(p->trace_path = ons_strdup(trace)))
         return ons_fail(ONESTEP_NO_MEMORY, "no memory for the trace");
     return ONESTEP_OK;
@@ -199,11 +205,12 @@ void ons_plan_destroy(ons_plan **out)
         ons_free(s->refusals);
     }
     for (int i = 0; p->buffers && i < p->n_values; i++)
-        ons_free_aligned(p->buffers[i].copy);
+        p->backend->memory->release(p->buffers[i].copy);
     ons_free(p->buffers);
     ons_free(p->steps);
     ons_free(p->bindings);
-    ons_free_aligned(p->arena);
+    if (p->arena)
+        p->backend->memory->release(p->arena);
     ons_free(p->trace_path);
     ons_free(p->label);
     ons_graph_destroy(&p->graph);

@@ -10,32 +10,35 @@ size_t ons_plan_peak_bytes(const ons_plan *p)
     return p->arena_bytes + p->scratch_bytes + 64;
 }
 
-static onestep_status shadow(ons_plan *p, ons_buffer *b, const float *src, int64_t n)
+/* Do kernels read weights elsewhere, or in another type, than where the host has them? */
+static bool copies_leaves(const ons_plan *p)
 {
-    if (!b->copy && !(b->copy = ons_calloc_aligned((size_t)(n ? n : 1) * sizeof(double))))
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for double precision copies");
-    ons_convert(b->copy, p->backend->real, src, ONS_F32, (size_t)n);
+    return p->backend->real != ONS_F32 || !p->backend->memory->on_host;
+}
+
+static onestep_status copy_leaf(ons_plan *p, ons_buffer *b, const ons_value *v, const void *src)
+{
+    if (!b->copy && !(b->copy = p->backend->memory->allocate(b->bytes ? b->bytes : 1)))
+        return ons_fail(ONESTEP_NO_MEMORY, "%s: backend %s has no memory for its copy of the weights", p->label,
+                        p->backend->name);
     b->ptr = b->copy;
-    return ONESTEP_OK;
+    return ons_plan_copy_in(p, b->copy, ons_plan_stored_type(p, v), src, v->dtype,
+                            (size_t)ons_shape_count(&v->shape));
 }
 
 static onestep_status locate_leaf(ons_plan *p, const ons_node *n)
 {
     ons_buffer *b = &p->buffers[n->out[0]->id];
-    int64_t count = ons_shape_count(&n->out[0]->shape);
-    bool real = n->out[0]->dtype == ONS_F32 && p->backend->real != ONS_F32;
+    void *data = NULL;
 
-    if (n->op == ONS_OP_CONSTANT) {
-        if (real)
-            return shadow(p, b, n->attrs.constant, count);
-        b->ptr = (void *)n->attrs.constant;
-    } else if (b->plain && p->options.params[n->attrs.param.slot]) {
-        float *data = ons_params_data(p->options.params[n->attrs.param.slot], n->attrs.param.index);
-
-        if (real)
-            return shadow(p, b, data, count);
+    if (n->op == ONS_OP_CONSTANT)
+        data = (void *)n->attrs.constant;
+    else if (b->plain && p->options.params[n->attrs.param.slot])
+        data = ons_params_data(p->options.params[n->attrs.param.slot], n->attrs.param.index);
+    if (data && copies_leaves(p))
+        return copy_leaf(p, b, n->out[0], data);
+    if (data)
         b->ptr = data;
-    }
     return ONESTEP_OK;
 }
 
@@ -117,7 +120,7 @@ onestep_status ons_plan_allocate(ons_plan *p)
         return ONESTEP_OK;
     ONS_TRY(ons_plan_prepare_again(p));
     ONS_TRY(ons_plan_settle_bindings(p));
-    p->arena = ons_calloc_aligned(ons_plan_peak_bytes(p));
+    p->arena = p->backend->memory->allocate(ons_plan_peak_bytes(p));
     if (!p->arena)
         return ons_fail(ONESTEP_NO_MEMORY,
                         "%s needs %zu MB, which are not to be had; use a smaller batch or size", p->label,
@@ -127,7 +130,7 @@ onestep_status ons_plan_allocate(ons_plan *p)
         ons_plan_poison_arena(p);
     return ONESTEP_OK;
 fail:
-    ons_free_aligned(p->arena); /* without its leaves it is nothing to run in */
+    p->backend->memory->release(p->arena); /* without its leaves it is nothing to run in */
     p->arena = NULL;
     return st;
 }
@@ -181,7 +184,7 @@ static onestep_status find_moved(ons_plan *p, unsigned *moved)
     return ONESTEP_OK;
 }
 
-/* Packed copies, f64 shadows, pointers and hoisted results follow the weights. */
+/* Packed copies, copies of the backend's own, pointers and hoisted results follow the weights. */
 static onestep_status follow_weights(ons_plan *p)
 {
     unsigned moved;
@@ -191,7 +194,7 @@ static onestep_status follow_weights(ons_plan *p)
         return st;
     if (moved & p->hoist_slots)
         p->hoisted_valid = false;
-    if (p->rebound || p->backend->real != ONS_F32)
+    if (p->rebound || copies_leaves(p))
         p->located = false; /* also where the rest fails and the next run tries again */
     ONS_TRY(ons_plan_prepare_again(p));
     for (int i = 0; i < ONS_MAX_PARAM_SETS; i++)
@@ -272,11 +275,14 @@ onestep_status ons_plan_run(ons_plan *p)
 {
     onestep_status st;
 
+    if (p->observe && !p->backend->memory->on_host)
+        return ons_fail(ONESTEP_UNSUPPORTED, "%s: backend %s computes in memory that nobody can look at",
+                        p->label, p->backend->name);
     ONS_TRY(ons_plan_allocate(p));
     ONS_TRY(follow_weights(p));
     ONS_TRY(run_steps(p));
     p->hoisted_valid = true;
-    ons_plan_copy_results(p);
+    ONS_TRY(ons_plan_copy_results(p));
     if (p->trace_path)
         ons_plan_trace_run(p);
 fail:

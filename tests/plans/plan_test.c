@@ -17,8 +17,11 @@ static ons_dtype native_precision(void)
     return ONS_F32;
 }
 
-const ons_backend test_backend = {
-    .name = "test", .kernels = find_kernels, .real = ONS_F32, .native_precision = native_precision};
+const ons_backend test_backend = {.name = "test",
+                                  .memory = &ons_host_memory,
+                                  .kernels = find_kernels,
+                                  .real = ONS_F32,
+                                  .native_precision = native_precision};
 
 void test_backend_reset(void)
 {

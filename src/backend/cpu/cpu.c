@@ -135,6 +135,7 @@ static bool keeps_16_bits(const ons_node *n)
 }
 
 const ons_backend ons_backend_cpu = {.name = "cpu",
+                                     .memory = &ons_host_memory,
                                      .kernels = find_kernels,
                                      .real = ONS_F32,
                                      .native_precision = find_native,

@@ -60,6 +60,7 @@ const ons_backend ons_backend_ref64 = {.name = "ref64",
 const ons_backend ons_backend_ref = {.name = "ref",
                                      .real = ONS_F32,
 #endif
+                                       .memory = &ons_host_memory,
                                        .kernels = kernels,
                                        .native_precision = native,
                                        .multiplies_8_bits = multiplies_8_bits,
