@@ -21,7 +21,9 @@ static double now_s(int n_threads)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double ons_bench_time(int n_threads, void (*run)(void *), void *context)
+/* Best of some rounds; with one thread CPU time, which a busy machine disturbs less than the clock on the wall.
+ */
+static double time_best(int n_threads, void (*run)(void *), void *context)
 {
     double best = 1e30, spent = 0;
 
@@ -86,7 +88,7 @@ static onestep_status time_kernel(const ons_node *n, ons_params *set, const ons_
     for (int i = 0; i < n->n_out; i++)
         st = (out[i] = make_buffer(n->out[i], 9)) ? st : ONESTEP_NO_MEMORY;
     if (st == ONESTEP_OK) {
-        seconds = ons_bench_time(n_threads, run_kernel, &c);
+        seconds = time_best(n_threads, run_kernel, &c);
         st = c.status;
         if (st == ONESTEP_OK)
             report(context, n, k->name, c.prep.detail, seconds);
@@ -194,7 +196,7 @@ void ons_bench_probe_time(const ons_bench_operator *o, const ons_compute *c, boo
     if (backend->probe)
         p = backend->probe(l.node, n_threads, fast);
     if (p) {
-        report(context, l.node, p->library, p->name, ons_bench_time(n_threads, run_probe, p));
+        report(context, l.node, p->library, p->name, time_best(n_threads, run_probe, p));
         p->destroy(p);
     }
     fini_operator(&l);

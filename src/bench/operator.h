@@ -16,10 +16,6 @@ typedef struct ons_bench_operator {
     bool bf16;   /* operands; gradients of weights are f32 */
 } ons_bench_operator;
 
-/* Best of some rounds; with one thread CPU time, which a busy machine disturbs less than the clock on the wall.
- */
-double ons_bench_time(int n_threads, void (*run)(void *context), void *context);
-
 typedef void (*ons_bench_report)(void *context, const ons_node *n, const char *kernel, const char *detail,
                                  double seconds);
 /* Every kernel of the backend that takes the operator, in the list's order. What fails is said on stderr and

@@ -25,11 +25,6 @@ static const ons_sampler_kind *find_kind(const char *name)
     return NULL;
 }
 
-bool ons_sampler_known(const char *name)
-{
-    return find_kind(name) != NULL;
-}
-
 const char *ons_sampler_name(int i)
 {
     return i >= 0 && i < N_KINDS ? kinds[i]->name : NULL;
@@ -218,11 +213,6 @@ void ons_sampler_step(ons_sampler *s, const float *net_output)
 const float *ons_sampler_result(const ons_sampler *s)
 {
     return s->x;
-}
-
-int ons_sampler_n_evaluations(const ons_sampler *s)
-{
-    return s->n_evaluations - s->first;
 }
 
 int ons_sampler_evaluations(const char *name, int n_steps, int first_step)

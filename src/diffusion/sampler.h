@@ -23,9 +23,8 @@ ons_estimate ons_estimate_of(ons_prediction prediction, double a, double s);
  * caller lays out x). */
 typedef void (*ons_noise_fn)(void *user, float *dst, size_t n);
 
-bool ons_sampler_known(const char *name); /* "ddim", "euler_a", "dpm++2m", ... */
-const char *ons_sampler_names(void);      /* all, with ", " between */
-const char *ons_sampler_name(int i);      /* NULL: there are no more */
+const char *ons_sampler_name(int i); /* "ddim", "euler_a", "dpm++2m", ...; NULL: there are no more */
+const char *ons_sampler_names(void); /* all, with ", " between */
 /* Network evaluations of a run of n_steps that begins at step first_step. */
 int ons_sampler_evaluations(const char *name, int n_steps, int first_step);
 
@@ -53,6 +52,5 @@ bool ons_sampler_next(ons_sampler *s, double *t,
 void ons_sampler_step(ons_sampler *s,
                       const float *net_output);        /* network output in the schedule's prediction type */
 const float *ons_sampler_result(const ons_sampler *s); /* x0 latent, [size] */
-int ons_sampler_n_evaluations(const ons_sampler *s);   /* of the run that has begun */
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { MIN_COARSE_S = 60 };
 
-void ons_meter_begin(ons_meter *m)
+static void begin_stretch(ons_meter *m)
 {
     m->begin_s = ons_now_s();
     m->begin_joules = m->energy ? ons_energy_joules(m->energy) : -1;
@@ -19,7 +19,7 @@ void ons_meter_begin(ons_meter *m)
     snprintf(m->source, sizeof m->source, "%s", ons_energy_source(m->energy));
 }
 
-void ons_meter_end(ons_meter *m, long pictures)
+static void end_stretch(ons_meter *m, long pictures)
 {
     double joules = m->energy ? ons_energy_joules(m->energy) : -1;
 
@@ -84,9 +84,9 @@ onestep_status ons_drawer_draw(void *drawer, const char *const *captions, const 
     q.user = d;
     if (d->label)
         ons_progress_begin(&d->progress, d->label, "picture", 0, (long)n);
-    ons_meter_begin(&d->meter);
+    begin_stretch(&d->meter);
     ONS_TRY(ons_draw(d->model, &q, &r));
-    ons_meter_end(&d->meter, (long)n);
+    end_stretch(&d->meter, (long)n);
     d->last = r.stats;
     d->run_s += r.stats.total_s;
     d->pictures += (long)n;

@@ -16,8 +16,6 @@ typedef struct ons_meter {
     long pictures;
     char source[128];
 } ons_meter;
-void ons_meter_begin(ons_meter *m);
-void ons_meter_end(ons_meter *m, long pictures);
 /* -1: unknown. A battery counts from 60 s of stretches on. */
 double ons_meter_joules_per_picture(const ons_meter *m);
 

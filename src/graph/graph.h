@@ -277,9 +277,8 @@ void ons_graph_set_evaluator(onestep_status (*evaluate)(const ons_node *n, const
 onestep_status ons_passes_parse(const char *text, unsigned *bits) ONESTEP_CHECK;
 unsigned ons_passes_off(void);
 
-/* Dumps, stable between runs: one line per node, or JSON; and a 64-bit hash of the text. */
+/* A dump, stable between runs, one line per node; and a 64-bit hash of it. */
 void ons_graph_dump_text(const ons_graph *g, FILE *f);
-void ons_graph_dump_json(const ons_graph *g, FILE *f);
 uint64_t ons_graph_hash(const ons_graph *g);
 
 #endif

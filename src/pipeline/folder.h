@@ -46,8 +46,7 @@ typedef struct ons_model {
     ons_card card;
     ons_compute compute;  /* what it was opened to run with; zeroed: the defaults, in f32 */
     ons_drawing *drawing; /* what drawing with it keeps; owned; NULL: nothing yet */
-    char
-        sha256[65]; /* of the UNet's weights, once somebody asked (ons_model_hash); "": not yet, or not known */
+    char sha256[65];      /* of the UNet's weights, once parameters were made; "": not yet, or not known */
 } ons_model;
 
 /* What a model is put together from; NULL: the model's own. */
@@ -68,7 +67,6 @@ typedef struct ons_model_sources {
 
 /* UNSUPPORTED says what a file is that is not a model; NOT_FOUND and BAD_FILE name the part or the tensor. */
 onestep_status ons_model_assemble(const ons_model_sources *s, ons_model **out) ONESTEP_CHECK;
-onestep_status ons_model_open(const char *path, ons_model **out) ONESTEP_CHECK; /* all of it the model's own */
 /*
  * The same for whoever runs it: what the network predicts is settled, and in I8 the model comes with its
  * scales, which are measured first where there are none yet. `c` (its defaults filled in) is what the model

@@ -285,11 +285,6 @@ onestep_status ons_model_assemble(const ons_model_sources *s, ons_model **out)
     return st;
 }
 
-onestep_status ons_model_open(const char *path, ons_model **out)
-{
-    return ons_model_assemble(&(ons_model_sources){.model = path}, out);
-}
-
 void ons_model_close(ons_model **out)
 {
     ons_model *m = out ? *out : NULL;

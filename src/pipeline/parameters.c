@@ -148,6 +148,26 @@ char *ons_parameters_json(const ons_parameters *p)
     return out;
 }
 
+/*
+ * SHA-256 of the UNet's weight file, by which other programs know a model. "" where the folder has no single
+ * such file, or one of more than 1 GB, which would take longer to hash than to run.
+ */
+static onestep_status hash_model(const char *folder, char hex[65])
+{
+    char *path = ons_path_is_dir(folder) ? ons_format("%s/unet/diffusion_pytorch_model.safetensors", folder)
+                                         : ons_strdup(folder);
+    onestep_status st = ONESTEP_OK;
+    struct stat info;
+
+    hex[0] = 0;
+    if (!path)
+        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
+    if (stat(path, &info) == 0 && info.st_size <= MAX_HASHED_BYTES)
+        st = ons_sha256_file(path, hex);
+    ons_free(path);
+    return st;
+}
+
 onestep_status ons_parameters_of(ons_model *m, const ons_request *q, const ons_result *r, int i,
                                  ons_parameters *out)
 {
@@ -164,25 +184,9 @@ onestep_status ons_parameters_of(ons_model *m, const ons_request *q, const ons_r
                             .run = r->run,
                             .type = compute->type};
     if (!m->sha256[0])
-        ONS_TRY(ons_model_hash(m->path, m->sha256));
+        ONS_TRY(hash_model(m->path, m->sha256));
     memcpy(out->model_sha256, m->sha256, sizeof out->model_sha256);
     return ONESTEP_OK;
 fail:
-    return st;
-}
-
-onestep_status ons_model_hash(const char *folder, char hex[65])
-{
-    char *path = ons_path_is_dir(folder) ? ons_format("%s/unet/diffusion_pytorch_model.safetensors", folder)
-                                         : ons_strdup(folder);
-    onestep_status st = ONESTEP_OK;
-    struct stat info;
-
-    hex[0] = 0;
-    if (!path)
-        return ons_fail(ONESTEP_NO_MEMORY, "no memory for a path");
-    if (stat(path, &info) == 0 && info.st_size <= MAX_HASHED_BYTES)
-        st = ons_sha256_file(path, hex);
-    ons_free(path);
     return st;
 }

@@ -26,10 +26,4 @@ char *ons_parameters_text(const ons_parameters *p);
 char *ons_parameters_json(const ons_parameters *p);
 struct json_t *ons_parameters_object(const ons_parameters *p); /* the object of the latter; json_decref */
 
-/*
- * SHA-256 of the UNet's weight file, by which other programs know a model. "" where the folder has no single
- * such file, or one of more than 1 GB, which would take longer to hash than to run.
- */
-onestep_status ons_model_hash(const char *path, char hex[65]) ONESTEP_CHECK;
-
 #endif

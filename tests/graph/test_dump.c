@@ -1,9 +1,7 @@
-/* Dumps: the exact text of a small graph, the same twice, valid JSON, and a hash that follows every detail. */
+/* Dumps: the exact text of a small graph, and a hash that follows every detail. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <jansson.h>
 
 #include "graph_test.h"
 
@@ -26,14 +24,14 @@ static void build(ons_graph *g, double scale, const char *layer, const char *out
     ons_graph_output(g, y, output);
 }
 
-static char *print(const ons_graph *g, void (*dump)(const ons_graph *g, FILE *f))
+static char *print(const ons_graph *g)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
 
     assert_non_null(f);
-    dump(g, f);
+    ons_graph_dump_text(g, f);
     assert_int_equal(fclose(f), 0);
     return text;
 }
@@ -44,7 +42,7 @@ static void test_text(void **state)
     char *text;
 
     build(g, 0.5, "mid", "y");
-    text = print(g, ons_graph_dump_text);
+    text = print(g);
     assert_string_equal(text, "%0 = input() 'x' -> f32 [1, 4, 4, 3]\n"
                               "%1 = param() 'conv.weight' slot=0 index=5 trainable=1 -> f32 [8, 3, 3, 3]\n"
                               "%2 = input() 'c' -> f32 [8]\n"
@@ -57,30 +55,6 @@ static void test_text(void **state)
                               "%8 = mul(%7, %3) -> f32 [1, 4, 4, 8] ; mid\n"
                               "%9 = clamp(%8) lo=-1 hi=inf -> f32 [1, 4, 4, 8]\n"
                               "output 'y' = %9\n");
-    free(text);
-}
-
-static void test_json(void **state)
-{
-    ons_graph *g = *state;
-    json_error_t error;
-    json_t *root, *nodes, *norm;
-    char *text;
-
-    build(g, 0.5, "a \"quoted\" layer", "y");
-    text = print(g, ons_graph_dump_json);
-    root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        fail_msg("line %d: %s", error.line, error.text);
-    nodes = json_object_get(root, "nodes");
-    assert_int_equal(json_array_size(nodes), ons_graph_n_nodes(g));
-    norm = json_array_get(nodes, 5);
-    assert_string_equal(json_string_value(json_object_get(norm, "op")), "group_norm");
-    assert_string_equal(json_string_value(json_object_get(norm, "layer")), "a \"quoted\" layer");
-    assert_int_equal(json_array_size(json_object_get(norm, "out")), 2);
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(norm, "attrs"), "groups")), 4);
-    assert_int_equal(json_array_size(json_object_get(root, "outputs")), 1);
-    json_decref(root);
     free(text);
 }
 
@@ -123,7 +97,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         GRAPH_TEST(test_text),
-        GRAPH_TEST(test_json),
         cmocka_unit_test(test_hash),
         GRAPH_TEST(test_hash_sees_constants),
     };

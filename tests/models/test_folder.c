@@ -133,7 +133,7 @@ static void check_round_trip(ons_model *m, const char *name, ons_dtype dtype, do
     ons_model *again;
 
     CHECK(ons_model_save(m, folder, dtype));
-    CHECK(ons_model_open(folder, &again));
+    CHECK(ons_model_assemble(&(ons_model_sources){.model = folder}, &again));
     check_weights(m->unet, again->unet, tolerance);
     check_weights(m->vae, again->vae, tolerance);
     check_weights(m->clip, again->clip, tolerance);
@@ -228,7 +228,7 @@ static void check_refused(const char *name, onestep_status expected, const char 
     char *folder = folder_of(name);
     ons_model *m;
 
-    assert_int_equal(ons_model_open(folder, &m), expected);
+    assert_int_equal(ons_model_assemble(&(ons_model_sources){.model = folder}, &m), expected);
     assert_null(m);
     if (!strstr(onestep_error_text(), word) || !strstr(onestep_error_text(), other))
         fail_msg("\"%s\" does not say %s and %s", onestep_error_text(), word, other);
@@ -276,7 +276,7 @@ static void test_absent_parts(void **state)
     edit("published", "model_index.json", "\"safety_checker\": [\n    null,\n    null\n  ]",
          "\"safety_checker\": [\"stable_diffusion\", \"StableDiffusionSafetyChecker\"]");
     edit("published", "text_encoder/config.json", "\"torch_dtype\"", "\"dtype\"");
-    CHECK(ons_model_open(folder, &m));
+    CHECK(ons_model_assemble(&(ons_model_sources){.model = folder}, &m));
     ons_model_close(&m);
     ons_free(folder);
 }

@@ -227,7 +227,7 @@ static void check_kind_of_model(bool second, const char *name)
 
     CHECK(ons_tokenizer_save(m->tokenizer, in_root("tokenizer")));
     write_checkpoint(m, second, in_root(name), NULL, ONS_F32);
-    CHECK(ons_model_open(in_root(name), &again));
+    CHECK(ons_model_assemble(&(ons_model_sources){.model = in_root(name)}, &again));
     assert_memory_equal(&m->unet_config, &again->unet_config, sizeof m->unet_config);
     assert_memory_equal(&m->vae_config, &again->vae_config, sizeof m->vae_config);
     assert_memory_equal(&m->clip_config, &again->clip_config, sizeof m->clip_config);
@@ -469,7 +469,7 @@ static void test_mapped_weights(void **state)
 
     (void)state;
     CHECK(ons_model_save(m, in_root("mapped"), ONS_F32));
-    CHECK(ons_model_open(in_root("mapped"), &again));
+    CHECK(ons_model_assemble(&(ons_model_sources){.model = in_root("mapped")}, &again));
     i = ons_params_find(again->unet, "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight");
     assert_true(i >= 0);
     CHECK(ons_params_add_low_rank(again->unet, i, 0.5, 1, up, down));
