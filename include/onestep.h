@@ -56,9 +56,10 @@ ONESTEP_API const char *onestep_error_text(void);
 ONESTEP_API const char *onestep_status_name(onestep_status status);
 
 /*
- * Messages: warnings (a setting without effect), what is going on (files that are not used and why), details.
- * `log` is called from whatever thread has something to say, one message at a time, without a newline; NULL:
- * nobody is told, as at the start. Messages above `most` are left out. For the whole process.
+ * Messages: warnings (a scheduler that is drawn by its nearest relative), what is going on (files that are not
+ * used and why), details. `log` is called from whatever thread has something to say, one message at a time,
+ * without a newline; NULL: nobody is told, as at the start. Messages above `most` are left out. For the whole
+ * process.
  */
 typedef enum onestep_log_level {
     ONESTEP_LOG_WARNING = 1,
@@ -116,8 +117,8 @@ ONESTEP_API void onestep_options_init(onestep_options *options, size_t size);
 
 /*
  * Open a pipeline folder in diffusers' layout (model_index.json and the folders it names), or a Stable
- * Diffusion checkpoint in one safetensors file. Weights are read when they are needed. path     the folder or
- * file      options  NULL: all defaults out      the new pipeline, owned by the caller; NULL on failure Returns
+ * Diffusion checkpoint in one safetensors file. Weights are read when they are needed. `path` is the folder or
+ * file; options NULL: all defaults; *out is the new pipeline, owned by the caller, NULL on failure. Returns
  * ONESTEP_OK, _BAD_ARGUMENT, _NOT_FOUND, _BAD_FILE, _UNSUPPORTED, _IO or _NO_MEMORY; onestep_error_text() has
  * the details.
  */
@@ -178,8 +179,8 @@ typedef struct onestep_params {
     bool (*progress)(void *user, int evaluation, int n_evaluations);
     /* A setting that has no effect with this model, or is known to do harm. */
     void (*note)(void *user, const char *text);
-    /* After every preview_every-th evaluation: pictures [first, first + n) as they would become, rgb [n,
-     * height, width, 3]. Each costs a decoding. */
+    /* After every preview_every-th evaluation of a batch but its last: pictures [first, first + n) as they
+     * would become, rgb [n, height, width, 3]. Each costs a decoding. */
     void (*preview)(void *user, int first, int n, const uint8_t *rgb);
     int preview_every;
     void *user;

@@ -35,8 +35,8 @@ static onestep_status wrong_size(const char *name, size_t size)
 {
     return ons_fail(
         ONESTEP_BAD_ARGUMENT,
-        "a %s of %zu bytes: begin with %s_init, or this program was compiled for a later version than "
-        "%s",
+        "a %s that says it has %zu bytes: its size must be set first, to sizeof(%s); or this program was "
+        "compiled for a later version than %s",
         name, size, name, onestep_version());
 }
 

@@ -122,21 +122,21 @@ static void memory_is_bounded(void **state)
     program_run r = {0};
 
     (void)state; /* f32: what bf16 takes depends on the CPU */
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type",
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "320", "-H", "320", "--type",
                 "f32", "-o", whole, NULL);
     expect(&r, 0, "seed: 7");
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type",
-                "f32", "-o", tiles, "--max-memory", "48M", NULL);
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "320", "-H", "320", "--type",
+                "f32", "-o", tiles, "--max-memory", "17500K", NULL);
     expect(&r, 0, "seed: 7");
     assert_null(strstr(r.err, "tiles:")); /* the UNet's buffers are gone when the decoder's are made */
     assert_true(difference(whole, tiles) == 0);
     run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-b", "2", "--batch-size", "1", "-W",
-                "512", "-H", "512", "--type", "f32", "-o", in_folder(folder, "two"), "--max-memory", "48M",
+                "320", "-H", "320", "--type", "f32", "-o", in_folder(folder, "two"), "--max-memory", "17500K",
                 NULL);
     expect(&r, 0, "decoding in tiles: "); /* with a second picture to come they stay */
     assert_true(difference(whole, in_folder(folder, "two/00000.png")) > 0 &&
                 difference(whole, in_folder(folder, "two/00000.png")) < 3);
-    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "512", "-H", "512", "--type",
+    run_program(&r, "generate", "-m", student, "-p", "a cat", "-s", "7", "-W", "320", "-H", "320", "--type",
                 "f32", "-o", tiles, "--vae-tiling", NULL);
     expect(&r, 0, "seed: 7");
     assert_true(difference(whole, tiles) > 0 && difference(whole, tiles) < 3);
