@@ -1,6 +1,6 @@
 #!/bin/sh
 # What `make check` runs: all tests of the ordinary build; kernels and models once more with the instruction set capped at AVX2, where the CPU has more;
-# and, in the build with sanitizers, every suite but `training`, which takes most of a minute as it is. Closes with one line over everything.
+# and, in the build with sanitizers, every suite but `training`, whose networks learn for minutes there. Closes with one line over everything.
 # With `long`, as in `make check-long`: the suites `long` and `training` as well. Usage: check_all.sh BUILD SANITIZED_BUILD [long]
 set -eu
 
